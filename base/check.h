@@ -18,11 +18,11 @@ CheckFailureHandler SetCheckFailureHandler(CheckFailureHandler handler);
 
 }  // namespace pgquorum
 
-#define PGQUORUM_CHECK(condition)                                  \
-  do {                                                             \
-    if (!(condition)) [[unlikely]] {                               \
-      ::pgquorum::CheckFailed(__FILE__, __LINE__, #condition);     \
-    }                                                              \
+#define PGQUORUM_CHECK(condition)                              \
+  do {                                                         \
+    if (!(condition)) [[unlikely]] {                           \
+      ::pgquorum::CheckFailed(__FILE__, __LINE__, #condition); \
+    }                                                          \
   } while (false)
 
 #include "base/pure.h"

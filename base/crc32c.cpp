@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstring>
 
-
 #include "base/pure.h"
 
 namespace pgquorum {

@@ -1,0 +1,114 @@
+# The verbs of pgquorum. Compilation is CMake's (CMakeLists.txt); PG_CONFIG names the server, as with PGXS.
+#
+#   make            build            make check        every test
+#   make demo       a cluster that survives its primary's death
+#   make help       all verbs
+PG_CONFIG ?= /usr/lib/postgresql/15/bin/pg_config
+BUILD ?= build
+VERSION := 0.1.0
+JOBS ?= $(shell nproc)
+SEEDS ?= 2000
+
+.DEFAULT_GOAL := all
+# Fragments add verbs (bench-…, demo-…, check-…) without editing this file.
+include $(sort $(wildcard make/*.mk))
+
+# ---- build ----------------------------------------------------------------------------------------
+CMAKE_FLAGS = -G Ninja -DPG_CONFIG=$(PG_CONFIG) $(if $(filter true,$(CI)),-DPGQUORUM_WERROR=ON)
+
+.PHONY: all
+all: deps
+	@cmake -S . -B $(BUILD) $(CMAKE_FLAGS) >/dev/null
+	cmake --build $(BUILD) --parallel $(JOBS)
+
+# Installs the Debian packages that are missing; does nothing, and needs no rights, when all are there.
+.PHONY: deps
+deps:
+	@scripts/install-deps
+
+.PHONY: clean
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz
+
+# ---- install -------------------------------------------------------------------------------
+# `make install` into the server of PG_CONFIG; `make temp-install` into a copy of the server tree below
+# $(BUILD), which is what every test, demo and benchmark uses.
+MODULES = $(BUILD)/modules/pgquorum $(BUILD)/modules/pgquorum_worker
+EXTENSION = pgquorum
+EXTENSION_DIR = $(BUILD)/generated
+INSTALL_PROGRAM_ = install -m 755
+INSTALL_DATA_ = install -m 644
+
+bindir = $(shell $(PG_CONFIG) --bindir)
+pkglibdir = $(shell $(PG_CONFIG) --pkglibdir)
+sharedir = $(shell $(PG_CONFIG) --sharedir)
+
+.PHONY: install install-files
+install: all install-files
+
+install-files:
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(pkglibdir) $(DESTDIR)$(sharedir)/extension
+	$(INSTALL_PROGRAM_) $(addsuffix .so,$(MODULES)) $(DESTDIR)$(pkglibdir)
+	$(INSTALL_DATA_) extension/pgquorum.control $(EXTENSION_DIR)/pgquorum--*.sql $(DESTDIR)$(sharedir)/extension
+	$(INSTALL_PROGRAM_) $(BUILD)/bin/pgquorum $(DESTDIR)$(bindir)
+
+.PHONY: uninstall
+uninstall:
+	rm -f $(DESTDIR)$(pkglibdir)/pgquorum.so $(DESTDIR)$(pkglibdir)/pgquorum_worker.so
+	rm -f $(DESTDIR)$(sharedir)/extension/pgquorum.control $(DESTDIR)$(sharedir)/extension/pgquorum--*.sql
+	rm -f $(DESTDIR)$(bindir)/pgquorum
+
+.PHONY: temp-install
+temp-install: all
+	@scripts/temp-install "$(PG_CONFIG)" "$(BUILD)"
+
+# ---- checks ---------------------------------------------------------------------------------------
+.PHONY: check check-unit check-regress check-tap check-asan lint format docs
+check: export RESULTS = $(BUILD)/results
+check:
+	@rm -rf $(BUILD)/results
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory check-unit
+	@$(MAKE) --no-print-directory check-asan
+	@$(MAKE) --no-print-directory check-regress
+	@$(MAKE) --no-print-directory check-tap
+	@scripts/check-summary $(BUILD)/results
+
+check-unit: all
+	@scripts/run-ctest $(BUILD) unit
+
+check-asan: deps
+	cmake -S . -B $(BUILD)-asan $(CMAKE_FLAGS) -DPGQUORUM_PURE_ONLY=ON -DPGQUORUM_SANITIZE=address,undefined >/dev/null
+	cmake --build $(BUILD)-asan --parallel $(JOBS)
+	@scripts/run-ctest $(BUILD)-asan asan
+
+# TEST="a b" picks files of regress/sql.
+check-regress: temp-install
+	@scripts/run-regress $(BUILD) $(TEST)
+
+# TEST="area/001_name" picks files of tap/t.
+check-tap: temp-install
+	@scripts/run-tap $(BUILD) $(TEST)
+
+lint: deps
+	@scripts/lint
+
+format:
+	@scripts/format
+
+# Reference pages and the conformance table, from the registries.
+docs:
+	@scripts/generate docs docs
+
+# ---- demo -----------------------------------------------------------------------------------------
+.PHONY: demo demo-down
+demo: temp-install
+	@scripts/demo $(BUILD)
+
+demo-down:
+	@scripts/demo $(BUILD) --down
+
+.PHONY: help
+help:
+	@sed -n 's/^#   //p' Makefile; \
+	grep -hE '^(check|check-[a-z]+|lint|format|docs|demo|demo-down|install|temp-install|deps|sim|bench-[a-z]+):' Makefile $(wildcard make/*.mk) | cut -d: -f1 | sort -u | sed 's/^/  make /'
