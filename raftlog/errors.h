@@ -1,0 +1,22 @@
+// The SQLSTATEs that raftlog returns. Callers compare with these names, never with literals.
+#pragma once
+
+#include <string_view>
+
+namespace pgquorum::raft {
+
+inline constexpr std::string_view kErrNotLeader = "RX001";       // ask the leader; retry there
+inline constexpr std::string_view kErrOverloaded = "RX002";      // uncommitted limit; retry later
+inline constexpr std::string_view kErrTransferring = "RX003";    // leadership is moving; retry
+inline constexpr std::string_view kErrBadChange = "RX004";       // configuration change refused
+inline constexpr std::string_view kErrChangePending = "RX005";   // an earlier change is under way
+inline constexpr std::string_view kErrMalformed = "RX006";       // bytes that no encoder produced
+inline constexpr std::string_view kErrNoLeader = "RX007";        // nobody leads at the moment
+inline constexpr std::string_view kErrNotReady = "RX008";        // no commit in own term yet
+inline constexpr std::string_view kErrCompacted = "RX009";       // the log no longer holds it
+inline constexpr std::string_view kErrTooLarge = "RX010";        // entry above the size limit
+inline constexpr std::string_view kErrUnknownSession = "RX011";  // expired or never opened
+
+}  // namespace pgquorum::raft
+
+#include "base/pure.h"
