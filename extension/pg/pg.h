@@ -3,6 +3,9 @@
 // headers.
 #pragma once
 
+// Before postgres.h, because pure headers refuse to be read after it.
+#include "base/status.h"  // IWYU pragma: export
+
 extern "C" {
 #include "postgres.h"  // IWYU pragma: export
 

@@ -1,0 +1,92 @@
+// Access to pgquorum's shared memory (extension/shared_state.h).
+//
+// Both libraries link this file's object code; each finds the memory by ShmemInitStruct under the
+// same name. They share nothing else: no pointer, no exported C++ function.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+#include "extension/shared_state.h"
+
+namespace pgquorum::shmem {
+
+// Bytes to request in shmem_request / _PG_init. Needs MaxBackends, or its upper bound, as
+// `processes`.
+std::size_t Size(uint32_t processes);
+
+// The postmaster, in shmem_startup_hook: creates the memory with everything zero and the gate
+// closed. Call with no child alive.
+shared::Root* Create(uint32_t processes);
+
+// Any other process: the memory, attached on first use. Null when the library of the postmaster has
+// another layout, or no memory was made (single-user mode, or the library was not preloaded).
+shared::Root* Attach();
+
+// CLOCK_BOOTTIME in nanoseconds: goes on while the machine sleeps, never set back.
+uint64_t BootTimeNs();
+
+// ---- the consensus worker's side -------------------------------------------------------------
+
+// Registers the calling process's latch: backends set it when they submit a request. At start.
+void RegisterWorker();
+// From before_shmem_exit: closes the gate and takes the registration back.
+void UnregisterWorker();
+// Every turn of the main loop.
+void BeatWorker();
+
+// Opens the gate for `epoch` until the lease deadline, or moves the deadline of the open gate.
+struct GateOpening {
+  uint64_t epoch_generation;
+  uint64_t epoch_number;
+  uint64_t rule_version;
+  uint64_t lease_deadline_ns;
+  uint32_t required_acks;
+  // Texts of synchronous_standby_names that are the rule's: one, or two during a change. Empty
+  // view: unused.
+  std::string_view accepted_lists[2];
+};
+void OpenGate(const GateOpening& opening);
+void RenewLease(uint64_t lease_deadline_ns);
+void CloseGate();
+bool GateIsOpen();
+void SetAdmit(shared::Admit admit);
+
+void PublishNode(const shared::NodeView& view);
+void PublishHistory(const shared::HistoryView& view);
+
+// Backends between pre-commit and the end of their wait for the quorum.
+int64_t Waiters();
+
+// True when every live process that decides about acknowledgements, the checkpointer and the
+// streaming walsenders, has `generation` of pgquorum.sync_generation (or a later one) in force, and
+// backends wait for the quorum exactly when `list_is_empty` is false. Walsenders that start up or
+// send a base backup read the configuration again before they stream, so they do not count.
+bool SyncGenerationInForce(uint64_t generation, bool list_is_empty);
+
+// Ends what a predecessor of this worker had taken and not answered. RegisterWorker() calls it.
+void ForgetPredecessorsRequests();
+
+// The next submitted request, or null. The slot stays the worker's until Answer().
+shared::RequestSlot* TakeRequest();
+// Answers and wakes the backend; frees the slot when nobody waits any more.
+void Answer(shared::RequestSlot* slot, const Status& status, std::string_view text = {},
+            int64_t number = 0);
+// Whether somebody still waits for the answer.
+bool IsAbandoned(const shared::RequestSlot* slot);
+
+// ---- the backends' side ----------------------------------------------------------------------
+
+// Submits, waits on the latch, returns the answer. Raises (ereport) on cancel and termination,
+// after giving the slot back; returns an error Status when the worker is absent, the queue is full
+// or the time is over (08007-like: the outcome is then open, and the message says so). `text` and
+// `number` receive the answer's.
+Status Call(const shared::RequestArguments& arguments, std::string* text, int64_t* number);
+
+// Writes this process's slot; the assign hook of pgquorum.sync_generation.
+void NoteSyncGeneration(uint64_t generation);
+
+}  // namespace pgquorum::shmem
