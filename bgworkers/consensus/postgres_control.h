@@ -58,15 +58,15 @@ class ListenerProbe {
   void Start(int64_t now_ns);
   // kDead: refused, or no answer within `timeout_ns` of Start.
   Result Poll(int64_t now_ns, int64_t timeout_ns);
-  // For the caller's wait set; -1 when idle.
-  int fd() const { return fd_; }
   const std::string& error() const { return error_; }
 
  private:
   Result Finish(Result result, std::string error);
+  bool Connect();
   void Close();
 
   int fd_ = -1;
+  bool connected_ = false;
   bool sent_ = false;
   int64_t started_at_ = 0;
   Result result_ = Result::kIdle;

@@ -25,6 +25,7 @@ struct WalSenderFact {
   std::string application_name;  // `node2.t7`; empty when the backend entry was not readable
   enum class State : uint8_t { kStartup, kBackup, kCatchup, kStreaming, kStopping };
   State state = State::kStartup;
+  int64_t connected_at_us = 0;  // start of the process (PostgreSQL's clock); 0 = not readable
   Lsn sent;
   Lsn write;
   Lsn flush;
@@ -124,12 +125,18 @@ class FactGatherer {
   int32_t startup_pid() const { return startup_pid_; }
 
  private:
+  struct SenderName {
+    std::string application_name;
+    int64_t connected_at_us = 0;
+  };
+
   void GatherRole();
   void GatherReceiver();
   void GatherReplay();
   void GatherHistory();
   void GatherSenders();
   void GatherBackends();
+  void ReadBackends();
   void GatherSyncQueue();
   void GatherControl();
   void GatherDisk();
@@ -139,7 +146,7 @@ class FactGatherer {
 
   PostgresFacts facts_;
   std::vector<std::string> warnings_;
-  std::map<int32_t, std::string> sender_names_;  // by pid
+  std::map<int32_t, SenderName> sender_names_;  // by pid
   int32_t startup_pid_ = 0;
   int64_t backends_read_at_ = 0;
   int64_t control_read_at_ = 0;

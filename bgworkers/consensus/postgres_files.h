@@ -26,6 +26,9 @@ Status RemoveFileDurably(const std::string& path);
 
 Status FsyncDirectory(const std::string& directory);
 
+// strerror() for files that include postgres.h, which renames it.
+std::string ErrnoText(int error);
+
 // The durable pledge (docs/failover.md): opaque bytes of bgworkers/failover in an envelope of
 // magic, version, length and CRC-32C. The envelope is seeded with the cluster id, so that the file
 // of another cluster never verifies.

@@ -28,8 +28,10 @@ class Promotion {
   // the caller must keep the gate closed and demote at once.
   State Poll();
 
-  // Withdraws a request that has not been taken up (the startup process takes it at its next look),
-  // and the placeholders. False when it is too late: the promotion has begun and will finish.
+  // Withdraws a request that has not been taken up. False: too late, the promotion will finish.
+  // True is no promise: the startup process looks at the file and then removes it, and may have
+  // looked already. So the caller treats a later exit from recovery as it treats any that no entry
+  // allows.
   bool Cancel();
 
   State state() const { return state_; }

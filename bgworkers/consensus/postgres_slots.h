@@ -54,6 +54,9 @@ struct SlotPlan {
   // node name -> flushed end it reported; zero: not known, the slot stays where it is.
   std::map<std::string, failover::Lsn> members;
   failover::Lsn own_end;  // end of the own WAL: no slot goes beyond it
+  // How much WAL an unused slot may hold back, bytes; a member that stays away longer needs a
+  // re-clone. 0: only the server's max_slot_wal_keep_size bounds it.
+  uint64_t retain_bytes_max = 0;
 };
 Status ReconcileSlots(const SlotPlan& plan);
 
