@@ -232,36 +232,6 @@ Result<DemoteOrder> DemoteOrder::Parse(std::string_view text) {
   return Finish(fields, order);
 }
 
-template <typename T>
-Result<T> Load(const std::string& path) {
-  Result<std::string> text = ReadFile(path, kMaxRecordBytes);
-  if (!text.ok()) {
-    return text.status();
-  }
-  Result<T> value = T::Parse(text.value());
-  if (!value.ok()) {
-    Status error = value.status();
-    return Status::Error(error.sqlstate(), "file \"" + path + "\": " + error.message())
-        .WithDetail(error.detail())
-        .WithHint(error.hint());
-  }
-  return value;
-}
-
-template <typename T>
-Status Save(const std::string& path, const T& value) {
-  return WriteFileDurably(path, value.Format());
-}
-
-template Result<Marker> Load<Marker>(const std::string&);
-template Result<NodeIdentity> Load<NodeIdentity>(const std::string&);
-template Result<Intent> Load<Intent>(const std::string&);
-template Result<DemoteOrder> Load<DemoteOrder>(const std::string&);
-template Status Save<Marker>(const std::string&, const Marker&);
-template Status Save<NodeIdentity>(const std::string&, const NodeIdentity&);
-template Status Save<Intent>(const std::string&, const Intent&);
-template Status Save<DemoteOrder>(const std::string&, const DemoteOrder&);
-
 std::string StateDirectory(std::string_view setting, std::string_view data_directory) {
   if (!setting.empty()) {
     return std::string(setting);

@@ -18,6 +18,8 @@
 #include <vector>
 
 #include "base/status.h"
+#include "extension/identity/files.h"
+#include "extension/identity/text_record.h"
 
 namespace pgquorum::identity {
 
@@ -116,9 +118,25 @@ struct DemoteOrder {
 
 // Reads and parses, or formats and writes durably. T is one of the above.
 template <typename T>
-Result<T> Load(const std::string& path);
+Result<T> Load(const std::string& path) {
+  Result<std::string> text = ReadFile(path, kMaxRecordBytes);
+  if (!text.ok()) {
+    return text.status();
+  }
+  Result<T> value = T::Parse(text.value());
+  if (!value.ok()) {
+    Status error = value.status();
+    return Status::Error(error.sqlstate(), "file \"" + path + "\": " + error.message())
+        .WithDetail(error.detail())
+        .WithHint(error.hint());
+  }
+  return value;
+}
+
 template <typename T>
-Status Save(const std::string& path, const T& value);
+Status Save(const std::string& path, const T& value) {
+  return WriteFileDurably(path, value.Format());
+}
 
 // pgquorum.state_directory, or its default for an empty setting.
 std::string StateDirectory(std::string_view setting, std::string_view data_directory);

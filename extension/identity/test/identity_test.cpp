@@ -8,6 +8,7 @@
 #include <string>
 
 #include "extension/identity/files.h"
+#include "extension/identity/peers.h"
 #include "extension/identity/text_record.h"
 
 namespace pgquorum::identity {
@@ -141,6 +142,21 @@ TEST(Files, WriteFailureLeavesTheOldContent) {
   Status status = WriteFileDurably("/tmp/no-such-directory-pgquorum/file", "x");
   EXPECT_EQ(status.sqlstate(), "58P01");
   EXPECT_FALSE(MakeDirectory("/dev/null").ok());
+}
+
+TEST(Peers, ParsesWhatItFormatsAndRefusesTheRest) {
+  Peers peers;
+  peers.cluster_id = 5;
+  peers.members.push_back({1, "node1", {"10.0.0.1", 5432}, {"10.0.0.1", 7432}});
+  peers.members.push_back({9, "node2", {"::1", 5432}, {"::1", 7432}});
+  Result<Peers> parsed = Peers::Parse(peers.Format());
+  ASSERT_TRUE(parsed.ok()) << parsed.status().ToString();
+  EXPECT_EQ(parsed.value(), peers);
+
+  peers.members[1].name = "Not a name";
+  EXPECT_EQ(Peers::Parse(peers.Format()).status().sqlstate(), "XX001");
+  peers.members.resize(kMaxPeers + 1, peers.members[0]);
+  EXPECT_EQ(Peers::Parse(peers.Format()).status().sqlstate(), "XX001");
 }
 
 }  // namespace
