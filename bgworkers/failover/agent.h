@@ -41,6 +41,7 @@ enum class AgentState : uint8_t {
   kHandingOver,  // switchover, revoked: fast stop
   kDemoting,     // immediate stop, will start as a standby
   kRepairing,    // needs or runs a rewind or re-clone
+  kAny = 255,    // in the table only: the row holds for every state
 };
 inline constexpr std::size_t kAgentStates = 20;
 const char* ToString(AgentState state);
@@ -100,16 +101,19 @@ class Agent {
 
  private:
   friend struct AgentRules;
-
   struct Context;
+
+  void Run(const Context& c);
   void Enter(AgentState next, const Context& c);
   void Act(const Context& c, std::vector<Action>& out);
   void ActStandby(const Context& c, std::vector<Action>& out);
   void ActPrimary(const Context& c, std::vector<Action>& out);
-  void ActHandOver(const Context& c, std::vector<Action>& out);
+  void ActLeaving(const Context& c, std::vector<Action>& out);
   void ActRepair(const Context& c, std::vector<Action>& out);
   void Deduplicate(const Context& c, std::vector<Action>& out);
+  bool MayRepair(const Context& c) const;
   NodeReport MakeReport(const Context& c) const;
+  bool WorthReporting(const Context& c, const NodeReport& report) const;
   TimeNs WakeAt(const Context& c) const;
 
   NodeId self_;
@@ -117,14 +121,17 @@ class Agent {
   AgentState state_ = AgentState::kStarting;
   TimeNs entered_at_ = 0;
   std::string detail_;
+  BootId boot_;  // of the last Step
   // The appointment that kFollowing was entered for.
   NodeId follow_node_;
   Timeline follow_timeline_;
-  Repair repair_ = Repair::kNone;
-  bool admitted_ = false;  // sticky for one boot
-  BootId admitted_boot_;
-  TimeNs lease_lost_at_ = 0;
-  // Actions whose effect is awaited -> when they are repeated.
+  // A re-clone that the streaming error asked for stays needed for that appointment.
+  Timeline reclone_for_;
+  BootId admitted_boot_;  // clients were admitted once in this boot
+  Epoch recruiting_seen_;
+  TimeNs recruiting_since_ = 0;
+  TimeNs lease_lost_at_ = 0;  // 0 while there is one
+  // Actions whose effect is awaited, and when each is repeated.
   std::vector<std::pair<Action, TimeNs>> pending_;
   NodeReport last_report_;
   std::vector<uint32_t> taken_;

@@ -67,6 +67,9 @@ struct Appointment {
   BootId boot;        // zero after CreateCluster: nobody may promote before a resume
   Timeline timeline;  // assigned
   Position fork;      // where the appointed node's WAL ended; zero after CreateCluster and Resume
+  // A commit may have skipped the quorum before: also wait until every older lease has ended,
+  // unless the older primaries themselves pledged.
+  bool wait_for_leases = false;
   bool settled = false;
   bool operator==(const Appointment&) const = default;
 };
@@ -118,7 +121,7 @@ class ClusterState {
   // `index` is the entry's Raft index: it must grow. Commands that are refused change nothing but
   // applied_index().
   ApplyResult Apply(uint64_t index, const Command& command);
-  // The same for an encoded entry; bytes that are no command are refused (and counted), never
+  // The same for an encoded entry; bytes that are no command are refused, never
   // fatal: an entry of a newer version must not stop an old node.
   ApplyResult ApplyEncoded(uint64_t index, std::string_view bytes);
 

@@ -187,7 +187,8 @@ struct SetSetting {
 // First entry after the Raft majority was destroyed and rebuilt by hand: a new generation,
 // everything before it revoked; only `survivors` stay members.
 struct ForceQuorum {
-  uint64_t generation = 0;
+  Epoch current;            // the highest epoch, revoked ones included
+  uint64_t generation = 0;  // random, of the new one
   std::vector<NodeId> survivors;
   std::string requested_by;
   int64_t now_us = 0;

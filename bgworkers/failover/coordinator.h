@@ -56,14 +56,14 @@ struct CoordinatorOutput {
   std::string waiting_for;
 };
 
+// Deliberate faults, for the simulator alone.
 struct CoordinatorBugs {
   bool recruit_off_by_one = false;  // one recruit fewer than |V| - n
   bool settle_without_barrier = false;
   bool longest_wal_wins = false;  // ignores timelines when it compares positions
-  bool lower_g_before_n = false;  // changes the rule in the wrong order
   bool no_lease_wait = false;
-  bool only_last_rule = false;      // recruits for the latest rule alone
-  bool remove_voter_first = false;  // from V before S
+  bool only_last_rule = false;             // recruits for the latest rule alone
+  bool rule_without_confirmation = false;  // raises n, shrinks V before the list is in force
 };
 
 class Coordinator {
@@ -78,31 +78,70 @@ class Coordinator {
   struct Evidence {
     Reason reason = Reason::kNone;
     TimeNs last_sign = 0;  // of a working primary
-    std::string text;
   };
+  struct Recruit {
+    NodeId node;
+    const NodeReport* report = nullptr;
+    Position position;
+    bool alive = false;
+  };
+  using In = CoordinatorInputs;
+  using Out = CoordinatorOutput;
 
-  void Detect(const CoordinatorInputs& in, CoordinatorOutput& out);
-  Evidence Judge(const CoordinatorInputs& in, CoordinatorOutput& out) const;
-  void Recruit(const CoordinatorInputs& in, CoordinatorOutput& out);
-  void SettleOrSupersede(const CoordinatorInputs& in, CoordinatorOutput& out);
-  void Maintain(const CoordinatorInputs& in, CoordinatorOutput& out);
-  void HandleRequest(const CoordinatorInputs& in, CoordinatorOutput& out);
-  void HandleMembership(const CoordinatorInputs& in, CoordinatorOutput& out);
-  void Propose(const CoordinatorInputs& in, CoordinatorOutput& out, Command command);
+  void Track(const In& in);
+  void AnswerResume(const In& in, Out& out);
+  // coordinator_detect.cpp
+  void Detect(const In& in, Out& out);
+  Evidence Judge(const In& in, Out& out);
+  bool CounterEvidence(const In& in, NodeId primary) const;
+  bool EnoughAnswer(const In& in, bool without_primary) const;
+  // coordinator_recruit.cpp
+  void DoRecruit(const In& in, Out& out);
+  bool Complete(const In& in, const std::vector<Recruit>& recruits, Out& out);
+  const Recruit* Prefer(const In& in, const std::vector<Recruit>& recruits) const;
+  bool FetchFirst(const In& in, const Recruit& wanted, const Recruit& best, Out& out);
+  void AppointOne(const In& in, const std::vector<Recruit>& recruits, const Recruit& winner,
+                  Out& out);
+  void DoSettle(const In& in, Out& out);
+  bool LeasesOver(const In& in, Out& out) const;
+  bool Stuck(const In& in) const;
+  // coordinator_rules.cpp
+  void Maintain(const In& in, Out& out);
+  bool StaysVoter(const In& in, const Member& member, Out& out);
+  bool MayBecomeVoter(const In& in, const Member& member) const;
+  void HandleMembership(const In& in, Out& out);
+  // coordinator_requests.cpp
+  void HandleRequest(const In& in, Out& out);
+  void Switchover(const In& in, const FailoverRequest& request, Out& out);
+  std::string WhyNotSwitchover(const In& in, NodeId target) const;
+  NodeId ChooseTarget(const In& in) const;
+
+  void Propose(const In& in, Out& out, Command command);
 
   NodeId self_;
   CoordinatorBugs bugs_;
-  // Proposals in flight: not repeated before this time, so that a lost one is.
-  std::vector<std::pair<Command, TimeNs>> proposed_;
-  Epoch seen_epoch_;
-  TimeNs recruiting_since_ = 0;   // when this leader saw the revoke committed
-  TimeNs recruits_complete_ = 0;  // when enough had answered
+  uint64_t term_ = 0;
+  // Proposals in flight -> when one is repeated, in case it was lost.
+  std::map<std::string, TimeNs> proposed_;
+  Epoch epoch_seen_;
+  TimeNs epoch_since_ = 0;     // when this leader saw the highest epoch committed
+  TimeNs complete_since_ = 0;  // when enough had pledged
+  NodeId fetch_node_;
+  TimeNs fetch_since_ = 0;
+  Timeline appointment_seen_;
   TimeNs appointed_since_ = 0;
-  RequestId request_;
-  TimeNs request_since_ = 0;
+  TimeNs not_serving_since_ = 0;  // primary restarted and is not back
+  RequestId request_seen_;
   TimeNs drain_since_ = 0;
+  TimeNs gate_closed_since_ = 0;
   std::map<NodeId, TimeNs> bad_since_;  // voters that do not stream
 };
+
+// The next safe step from `rule` towards voters `voters` and n, or nothing when it is there or the
+// list must be confirmed first. The order is the point: V grows and n falls in the entry that
+// changes the list; V shrinks and n rises only after the list is in force everywhere.
+std::optional<ChangeRule> NextRule(const Rule& rule, std::vector<NodeId> voters, uint32_t n,
+                                   bool confirmed);
 
 }  // namespace pgquorum::failover
 

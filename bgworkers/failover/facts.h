@@ -75,6 +75,9 @@ struct LocalFacts {
   bool repair_running = false;
   bool repair_interrupted = false;  // half-rewound or half-cloned: must never serve
   uint32_t repair_attempts = 0;     // failed rewinds in a row since the last success
+  // A timeline that this node once began without an appointment (promoted by hand); durable,
+  // cleared by a rewind or re-clone.
+  Timeline foreign_timeline;
   bool restored = false;   // backup_label, or WAL that ends below the state directory's mark
   std::string quarantine;  // not empty: why this node must stay closed
 
@@ -141,6 +144,7 @@ struct SetSyncList {
   std::vector<std::string> names;
   bool operator==(const SetSyncList&) const = default;
 };
+// pg must show kPromoting (or kPrimary) from the moment this was carried out.
 // Places the empty .history files below `timeline`, promotes, removes them. Facts: pg, history.
 struct Promote {
   Timeline timeline;
@@ -182,15 +186,20 @@ struct Reclone {
   Epoch epoch;
   bool operator==(const Reclone&) const = default;
 };
+// The node was promoted by hand to `timeline`: remember it. Fact: foreign_timeline.
+struct MarkForeignTimeline {
+  Timeline timeline;
+  bool operator==(const MarkForeignTimeline&) const = default;
+};
 // The restored data directory is this node's own from now on. Fact: restored.
 struct AcceptDataDirectory {
   bool operator==(const AcceptDataDirectory&) const = default;
 };
 
-using Action =
-    std::variant<CloseGate, OpenGate, Admit, ClearUpstream, StopReceiver, SettleReplay, WritePledge,
-                 SetUpstream, SetSyncList, Promote, WriteMarker, Checkpoint, DemoteRestart,
-                 FastStop, EndWalsenders, Rewind, Reclone, AcceptDataDirectory>;
+using Action = std::variant<CloseGate, OpenGate, Admit, ClearUpstream, StopReceiver, SettleReplay,
+                            WritePledge, SetUpstream, SetSyncList, Promote, WriteMarker, Checkpoint,
+                            DemoteRestart, FastStop, EndWalsenders, Rewind, Reclone,
+                            MarkForeignTimeline, AcceptDataDirectory>;
 std::string ToString(const Action& action);
 
 // The application_name of a standby: "node2.t7". It takes this name only when its position lies in

@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "base/bytes.h"
 #include "base/strong_id.h"
 
 namespace pgquorum::failover {
@@ -73,25 +72,14 @@ struct History {
   bool Compatible(const History& other) const;
 };
 
-std::string ToString(Epoch epoch);        // "5" or "5@1f2e" with a generation
+std::string ToString(Epoch epoch);        // its number: "5"
 std::string ToString(Position position);  // "t7:0/1A2B3C"
 std::string ToString(Lsn lsn);            // "0/1A2B3C"
-
-// Byte coding shared by commands, snapshots and messages.
-void Put(ByteWriter& out, Epoch value);
-void Put(ByteWriter& out, Position value);
-void Put(ByteWriter& out, const std::vector<TimelineSwitch>& value);
-void Put(ByteWriter& out, const std::vector<NodeId>& value);
-Epoch GetEpoch(ByteReader& in);
-Position GetPosition(ByteReader& in);
-std::vector<TimelineSwitch> GetSwitches(ByteReader& in);
-std::vector<NodeId> GetNodes(ByteReader& in);
 
 // Bounds of everything that is coded: a hostile message cannot make a node allocate beyond them.
 inline constexpr std::size_t kMaxNodes = 64;
 inline constexpr std::size_t kMaxNameLength = 31;
 inline constexpr std::size_t kMaxTextLength = 1024;
-inline constexpr std::size_t kMaxSwitches = 4096;
 
 }  // namespace pgquorum::failover
 

@@ -1,0 +1,270 @@
+// What the agent asks for in each state. An action is wanted as long as the facts do not show its
+// effect.
+#include <algorithm>
+
+#include "bgworkers/failover/agent.h"
+#include "bgworkers/failover/agent_context.h"
+
+#include "base/pure.h"
+
+namespace pgquorum::failover {
+namespace {
+
+using Out = std::vector<Action>;
+
+void WantClosed(const LocalFacts& facts, Out& out, bool retryable = false) {
+  if (facts.gate_open) {
+    out.push_back(CloseGate{retryable});
+  }
+}
+
+void WantAdmission(const LocalFacts& facts, Admission who, Out& out) {
+  if (facts.admission != who) {
+    out.push_back(Admit{who});
+  }
+}
+
+void WantStopped(const LocalFacts& facts, Out& out) {
+  if (facts.upstream) {
+    out.push_back(ClearUpstream{});
+  }
+  if (facts.receiver_running) {
+    out.push_back(StopReceiver{});
+  }
+}
+
+SetSyncList ListOf(const ClusterState& cluster, Timeline timeline) {
+  const Rule& rule = cluster.rule();
+  SetSyncList list{rule.epoch, rule.version, rule.g, {}};
+  for (NodeId node : rule.sync) {
+    list.names.push_back(StandbyName(cluster.NameOf(node), timeline));
+  }
+  if (list.names.empty() && list.g > 0) {
+    list.names.push_back("nobody.t0");  // an empty list would release every waiter
+  }
+  return list;
+}
+
+}  // namespace
+
+void Agent::Act(const Context& c, Out& out) {
+  switch (state_) {
+    case AgentState::kStarting:
+    case AgentState::kWitness:
+      WantClosed(c.facts, out);
+      break;
+    case AgentState::kClosed:
+      WantClosed(c.facts, out);
+      WantAdmission(c.facts, Admission::kAdministrators, out);
+      WantStopped(c.facts, out);
+      detail_ = c.facts.quarantine;
+      break;
+    case AgentState::kWaiting:
+    case AgentState::kFollowing:
+    case AgentState::kRecruitStop:
+    case AgentState::kRecruitSettle:
+    case AgentState::kRecruitPledge:
+    case AgentState::kPledged:
+    case AgentState::kFetching:
+    case AgentState::kResuming:
+      ActStandby(c, out);
+      break;
+    case AgentState::kPreparing:
+    case AgentState::kPromoting:
+    case AgentState::kMarking:
+    case AgentState::kBarrier:
+    case AgentState::kPrimary:
+    case AgentState::kDraining:
+      ActPrimary(c, out);
+      break;
+    case AgentState::kHandingOver:
+    case AgentState::kDemoting:
+      ActLeaving(c, out);
+      break;
+    case AgentState::kRepairing:
+      ActRepair(c, out);
+      break;
+    case AgentState::kAny:
+      break;
+  }
+}
+
+void Agent::ActStandby(const Context& c, Out& out) {
+  WantClosed(c.facts, out);
+  if (c.facts.pg != PgState::kStandby) {
+    return;
+  }
+  if (state_ == AgentState::kFollowing) {
+    if (!c.Following(follow_node_, follow_timeline_)) {
+      Timeline tag = bugs_.names_without_timeline ? Timeline(0) : follow_timeline_;
+      out.push_back(
+          SetUpstream{follow_node_, follow_timeline_, StandbyName(c.cluster.NameOf(self_), tag)});
+    }
+    bool confirmed = c.app.settled && c.app.timeline == follow_timeline_ &&
+                     c.facts.receive_timeline == follow_timeline_ &&
+                     c.facts.receive_lsn >= c.facts.boot_end && c.facts.boot_end;
+    if (confirmed) {
+      admitted_boot_ = c.facts.boot;
+    }
+    if (admitted_boot_ == c.facts.boot) {
+      WantAdmission(c.facts, Admission::kClients, out);
+    }
+    return;
+  }
+  if (state_ == AgentState::kFetching) {
+    NodeId source = c.recruiting->fetch->source;
+    if (c.facts.upstream != source) {
+      out.push_back(
+          SetUpstream{source, Timeline(), StandbyName(c.cluster.NameOf(self_), Timeline())});
+    }
+    return;
+  }
+  if (bugs_.position_before_stop && state_ == AgentState::kPledged) {
+    return;
+  }
+  WantStopped(c.facts, out);
+  if (c.Stopped() && !c.facts.replay_settled) {
+    out.push_back(SettleReplay{});
+  }
+  if (state_ == AgentState::kRecruitPledge && c.recruiting && !bugs_.no_pledge &&
+      c.facts.pledge_epoch < c.recruiting->epoch) {
+    out.push_back(WritePledge{c.recruiting->epoch});
+  }
+}
+
+void Agent::ActPrimary(const Context& c, Out& out) {
+  const Rule& rule = c.cluster.rule();
+  if (c.facts.list_epoch != rule.epoch || c.facts.list_version != rule.version) {
+    out.push_back(ListOf(c.cluster, bugs_.names_without_timeline ? Timeline() : c.app.timeline));
+  }
+  bool serves = state_ == AgentState::kPrimary || state_ == AgentState::kDraining;
+  if (!serves) {
+    WantClosed(c.facts, out);
+    WantAdmission(c.facts, Admission::kAdministrators, out);
+  }
+  switch (state_) {
+    case AgentState::kPreparing:
+      if (c.app.fork && c.facts.position() < c.app.fork) {
+        detail_ = "appointed at " + ToString(c.app.fork) + " but the WAL ends at " +
+                  ToString(c.facts.position());
+      }
+      break;
+    case AgentState::kPromoting:
+      if (c.facts.pg == PgState::kStandby) {
+        out.push_back(Promote{c.app.timeline});
+      }
+      break;
+    case AgentState::kMarking:
+      out.push_back(WriteMarker{c.app.epoch, c.app.timeline});
+      break;
+    case AgentState::kBarrier: {
+      // A voter whose history diverged can only take part after a rewind, which needs this.
+      bool slow = c.now - entered_at_ >= c.settings.appointment_timeout / 4;
+      if (slow && c.facts.checkpointed != c.app.timeline) {
+        out.push_back(Checkpoint{c.app.timeline.value()});
+      }
+      break;
+    }
+    case AgentState::kPrimary:
+      if (c.LeaseValid() || bugs_.ignore_lease) {
+        if (!c.facts.gate_open && c.facts.list_epoch == rule.epoch) {
+          out.push_back(OpenGate{c.app.epoch, c.app.timeline});
+        }
+      } else {
+        WantClosed(c.facts, out);
+        detail_ = "no lease";
+      }
+      WantAdmission(c.facts, Admission::kClients, out);
+      if (c.facts.checkpointed != c.app.timeline) {
+        out.push_back(Checkpoint{c.app.timeline.value()});
+      }
+      break;
+    case AgentState::kDraining:
+      if (c.facts.checkpoint_tag != c.draining->verb.id.value()) {
+        out.push_back(Checkpoint{c.draining->verb.id.value()});
+      } else {
+        WantClosed(c.facts, out, /*retryable=*/true);
+      }
+      break;
+    default:
+      break;
+  }
+}
+
+void Agent::ActLeaving(const Context& c, Out& out) {
+  WantClosed(c.facts, out, state_ == AgentState::kHandingOver);
+  if (bugs_.empty_list_on_fence && c.facts.pg == PgState::kPrimary) {
+    out.push_back(SetSyncList{c.cluster.rule().epoch, c.cluster.rule().version + 1000, 0, {}});
+  }
+  if (c.facts.pg != PgState::kPrimary && c.facts.pg != PgState::kPromoting) {
+    return;
+  }
+  if (state_ == AgentState::kHandingOver) {
+    const FailoverRequest* request =
+        c.recruiting ? c.cluster.FindRequest(c.recruiting->request) : nullptr;
+    out.push_back(EndWalsenders{request != nullptr ? request->verb.target : NodeId()});
+    out.push_back(FastStop{});
+    return;
+  }
+  WantAdmission(c.facts, Admission::kAdministrators, out);
+  bool by_hand = !c.cluster.IsAssigned(c.facts.history.timeline);
+  if (by_hand && c.facts.foreign_timeline != c.facts.history.timeline) {
+    out.push_back(MarkForeignTimeline{c.facts.history.timeline});
+    return;  // durable first
+  }
+  out.push_back(DemoteRestart{});
+}
+
+// A voter keeps its WAL. The one exception: it diverged before this appointment was settled. It
+// then holds nothing acknowledged that the appointed node lacks, has acknowledged nothing since,
+// and may be needed for the barrier.
+bool Agent::MayRepair(const Context& c) const {
+  if (bugs_.repair_in_set) {
+    return true;
+  }
+  if (!c.cluster.IsVoterOfAnyRule(self_)) {
+    return true;
+  }
+  return !c.app.settled && c.app.fork && c.fit == Fit::kDiverged &&
+         c.position.timeline < c.app.timeline;
+}
+
+void Agent::ActRepair(const Context& c, Out& out) {
+  WantClosed(c.facts, out);
+  if (admitted_boot_ != c.facts.boot) {
+    WantAdmission(c.facts, Admission::kAdministrators, out);
+  }
+  if (c.facts.repair_running) {
+    detail_ = "repair is running";
+    return;
+  }
+  WantStopped(c.facts, out);
+  if (c.Stopped() && !c.facts.replay_settled && c.facts.pg == PgState::kStandby) {
+    out.push_back(SettleReplay{});
+  }
+  if (!MayRepair(c)) {
+    detail_ = "must leave the voters before it gives up WAL";
+    return;
+  }
+  if (c.facts.restored && !c.facts.repair_interrupted) {
+    out.push_back(AcceptDataDirectory{});
+    return;
+  }
+  if (c.primary == nullptr || (!c.app.settled && c.cluster.rule().IsVoter(self_) == false)) {
+    detail_ = "waits for a settled primary to repair from";
+    return;
+  }
+  bool reclone = c.fit == Fit::kIncompatible || reclone_for_ == c.app.timeline ||
+                 c.facts.repair_attempts >= c.settings.rewind_attempts;
+  if (reclone) {
+    out.push_back(Reclone{c.app.node, c.app.epoch});
+    return;
+  }
+  if (c.primary->checkpointed != c.app.timeline) {
+    detail_ = "waits for the primary's checkpoint";
+    return;
+  }
+  out.push_back(Rewind{c.app.node, c.app.epoch});
+}
+
+}  // namespace pgquorum::failover

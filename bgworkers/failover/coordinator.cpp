@@ -1,0 +1,84 @@
+#include "bgworkers/failover/coordinator.h"
+
+#include <algorithm>
+
+#include "bgworkers/failover/coordinator_views.h"
+
+#include "base/pure.h"
+
+namespace pgquorum::failover {
+namespace {
+constexpr TimeNs kProposalRetry = 500 * kMs;
+}  // namespace
+
+void Coordinator::Reset() {
+  *this = Coordinator(self_, bugs_);
+}
+
+void Coordinator::Propose(const In& in, Out& out, Command command) {
+  TimeNs& repeat = proposed_[ToString(command)];
+  if (repeat != 0 && in.now < repeat) {
+    out.wake_at = std::min(out.wake_at, repeat);
+    return;
+  }
+  repeat = in.now + kProposalRetry;
+  out.wake_at = std::min(out.wake_at, repeat);
+  out.proposals.push_back(std::move(command));
+}
+
+// Starts the clocks of this leader.
+void Coordinator::Track(const In& in) {
+  if (in.raft.term != term_) {
+    Reset();
+    term_ = in.raft.term;
+  }
+  std::erase_if(proposed_, [&in](const auto& p) { return p.second <= in.now - kProposalRetry; });
+  Epoch epoch = in.cluster.highest_epoch();
+  if (epoch != epoch_seen_) {
+    epoch_seen_ = epoch;
+    epoch_since_ = in.now;
+    complete_since_ = 0;
+    fetch_node_ = NodeId();
+    not_serving_since_ = 0;
+    bad_since_.clear();
+  }
+  if (in.cluster.appointment().timeline != appointment_seen_) {
+    appointment_seen_ = in.cluster.appointment().timeline;
+    appointed_since_ = in.now;
+    not_serving_since_ = 0;
+  }
+}
+
+CoordinatorOutput Coordinator::Step(const CoordinatorInputs& in) {
+  CoordinatorOutput out;
+  if (!in.raft.caught_up || !in.cluster.created()) {
+    return out;
+  }
+  Track(in);
+  HandleRequest(in, out);
+  if (in.cluster.recruiting()) {
+    DoRecruit(in, out);
+  } else {
+    AnswerResume(in, out);
+    if (!in.cluster.appointment().settled) {
+      DoSettle(in, out);
+    } else {
+      Maintain(in, out);
+    }
+    Detect(in, out);
+  }
+  HandleMembership(in, out);
+  return out;
+}
+
+void Coordinator::AnswerResume(const In& in, Out& out) {
+  const Appointment& app = in.cluster.appointment();
+  const NodeReport* report = FreshReport(in, in.cluster.rule().primary);
+  if (report != nullptr && report->wants_resume && report->boot != app.boot &&
+      report->known_epoch == app.epoch && report->pledge_epoch <= app.epoch) {
+    Propose(in, out,
+            Resume{app.epoch, report->node, report->boot, HighestReportedTimeline(in), in.wall_us});
+  }
+}
+
+}  // namespace pgquorum::failover

@@ -1,0 +1,65 @@
+// Internal to the coordinator: how it reads the peers' reports.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "bgworkers/failover/coordinator.h"
+#include "bgworkers/failover/state_helpers.h"
+
+namespace pgquorum::failover {
+
+inline const PeerView* FindView(const CoordinatorInputs& in, NodeId node) {
+  auto it = in.peers.find(node);
+  return it == in.peers.end() ? nullptr : &it->second;
+}
+
+// The newest report, however old.
+inline const NodeReport* AnyReport(const CoordinatorInputs& in, NodeId node) {
+  const PeerView* view = FindView(in, node);
+  return view != nullptr && view->report ? &*view->report : nullptr;
+}
+
+// The node answers: its last report is recent and its stream was not reset since.
+inline const NodeReport* FreshReport(const CoordinatorInputs& in, NodeId node) {
+  const PeerView* view = FindView(in, node);
+  if (view == nullptr || !view->report || view->reset_at > view->received_at ||
+      view->Age(in.now) > in.cluster.settings().failure_timeout) {
+    return nullptr;
+  }
+  return &*view->report;
+}
+
+// Streams from the settled or appointed primary, on its timeline.
+inline bool Streams(const CoordinatorInputs& in, const NodeReport& report) {
+  const Appointment& app = in.cluster.appointment();
+  return report.pg == PgState::kStandby && report.repair == Repair::kNone &&
+         report.receiver_running && report.upstream == app.node &&
+         report.upstream_timeline == app.timeline && report.receive_timeline == app.timeline;
+}
+
+inline bool Healthy(const NodeReport& report) {
+  return report.repair == Repair::kNone && report.listener_ok && report.wal_writable &&
+         !report.wants_step_down;
+}
+
+// Above it timelines are assigned.
+inline Timeline HighestReportedTimeline(const CoordinatorInputs& in) {
+  Timeline highest;
+  for (const auto& [node, view] : in.peers) {
+    if (view.report) {
+      highest = std::max({highest, view.report->history.timeline, view.report->receive_timeline});
+    }
+  }
+  return highest;
+}
+
+inline void WakeAt(CoordinatorOutput& out, TimeNs now, TimeNs at) {
+  if (at > now) {
+    out.wake_at = std::min(out.wake_at, at);
+  }
+}
+
+}  // namespace pgquorum::failover
+
+#include "base/pure.h"
