@@ -80,6 +80,8 @@ function(pgquorum_pg_module target)
   pgquorum_pg_common(${target})
   set_target_properties(${target} PROPERTIES PREFIX "" OUTPUT_NAME ${target}
                         LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/modules)
-  target_link_options(${target} PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs,-z,now -Wl,--unresolved-symbols=ignore-all)
+  target_link_options(${target} PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs,-z,now -Wl,--unresolved-symbols=ignore-all
+                      -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/exports.map)
+  set_target_properties(${target} PROPERTIES LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/exports.map)
   target_link_libraries(${target} PRIVATE ${ARG_LIBS})
 endfunction()
