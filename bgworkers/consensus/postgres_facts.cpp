@@ -162,6 +162,7 @@ void FactGatherer::GatherReceiver() {
   SpinLockRelease(&WalRcv->mutex);
 
   fact.running = copy.walRcvState != WALRCV_STOPPED;
+  fact.pid = fact.running ? copy.pid : 0;
   fact.streaming = copy.walRcvState == WALRCV_STREAMING;
   fact.host = fact.running && copy.ready_to_display ? copy.sender_host : "";
   fact.port = fact.running && copy.ready_to_display ? copy.sender_port : 0;

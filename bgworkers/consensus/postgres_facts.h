@@ -40,6 +40,7 @@ struct WalSenderFact {
 // therefore below what is on disk until the first WAL arrives, which `flushed_moved` tells.
 struct ReceiverFact {
   bool running = false;    // a process exists or is being started: may still write WAL
+  int32_t pid = 0;         // 0 while it is being started
   bool streaming = false;  // connected and in streaming state
   std::string host;        // of the connection; empty until connected
   int32_t port = 0;

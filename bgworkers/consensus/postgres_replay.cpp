@@ -1,6 +1,7 @@
 #include "bgworkers/consensus/postgres_replay.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -232,6 +233,13 @@ bool ReplayEndDetector::Poll(const PostgresFacts& facts, int32_t startup_pid) {
   position_ = {facts.replay.timeline, facts.replay.end};
   obstacle_.clear();
   return true;
+}
+
+void EndReceiver(const ReceiverFact& receiver) {
+  // The pid is the one that shared memory names now, not one of the past.
+  if (receiver.pid != 0 && AuxiliaryPidGetProc(receiver.pid) != nullptr) {
+    kill(receiver.pid, SIGTERM);
+  }
 }
 
 void WakeReplay() {

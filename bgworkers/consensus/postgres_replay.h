@@ -57,6 +57,14 @@ Result<bool> WalRecordFollows(const failover::History& history, Lsn from);
 // that PostgreSQL itself gives for a recovery conflict (40001). Returns how many were told.
 Result<int> CancelReplayConflicts();
 
+// Ends the walreceiver if there is one: SIGTERM, upon which it flushes what it has received and
+// exits. Call it at each turn of the main loop while `receiver.running` although the configuration
+// in force names no (or another) upstream. The startup process alone would end it only when it next
+// runs out of received WAL: never while replay is paused, delayed or in conflict with a query, and
+// meanwhile the receiver goes on receiving *and acknowledging*. (Before the startup process has
+// read the new configuration it starts another receiver; hence the repetition.)
+void EndReceiver(const ReceiverFact& receiver);
+
 // Ends a replay pause (pg_wal_replay_pause, or hot-standby parameters lower than the primary's:
 // then promotion is the only cure and PostgreSQL pauses again). The delay is lifted by the
 // configuration (PostgresSettings::lift_replay_delay).

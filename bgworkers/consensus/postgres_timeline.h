@@ -8,9 +8,9 @@
 //  - a gap below a real history file hides it: a standby that has WAL of timeline 7 but no file
 //  for 2..6
 //    would, after a restart, replay timeline 1 only, and report less than it has flushed;
-//  - an empty file that is the newest of all makes the next start FATAL ("requested timeline is not
-//  a
-//    child of this server's history");
+//  - an empty file that is the newest of all makes the next start wait for ever, not consistent,
+//  for WAL
+//    of that timeline (measured);
 //  - a walreceiver fetches the history files of all ids up to its primary's that it lacks, and dies
 //  when
 //    the primary lacks one.
