@@ -23,16 +23,48 @@ def table(head, rows):
         ["| " + " | ".join(r) + " |" for r in rows]
 
 
-def settings_page(settings):
+def cluster_settings(root):
+    """[(name, default, allowed, meaning)] from the policies' settings.h: `// pgquorum.NAME: meaning` above the member."""
+    member = re.compile(r"((?:^ *//.*\n)+)^ *[\w:]+ \w+ = ([^;]+);", re.M)
+    rows = []
+    for path in sorted(pathlib.Path(root, "bgworkers").glob("*/settings.h")):
+        source = path.with_suffix(".cpp")
+        limits = dict(re.findall(r'"(pgquorum\.\w+)",\s*([-\d\']+,\s*[\w\']+)\)', source.read_text() if source.exists() else ""))
+        for comment, default in member.findall(path.read_text()):
+            m = re.match(r"(pgquorum\.\w+)[,:] (.*)", " ".join(re.sub(r"^ *// ?", "", line) for line in comment.splitlines()))
+            if m:
+                name, meaning = m.groups()
+                unit = " ms" if "kMs" in default else ""
+                words = re.match(r"(\w+) or (\w+)\b", meaning)
+                if words and default in ("true", "false"):
+                    default, limits[name] = words.group(1), " or ".join(words.groups())
+                rows.append((name, number(default) + unit, limits.get(name, "").replace("'", "").replace(", ", " to ").replace(
+                    "kTebibyte", "1 TiB") + unit * (name in limits), meaning[0].upper() + meaning[1:]))
+    return sorted(rows)
+
+
+def number(expression):
+    """`10'000 * kMs` is 10000, `16ull << 20` is 16 MiB."""
+    text = expression.replace("'", "").replace("* kMs", "").replace("false", "off").replace("true", "on").strip()
+    m = re.fullmatch(r"(\d+)ull << 20", text)
+    return f"{m.group(1)} MiB" if m else text
+
+
+def settings_page(root, settings):
     rows = []
     for s in settings:
         bounds = ", ".join(s.get("values", [])) or (f"{s['min']} to {s['max']}" if "min" in s else "")
         default = str(s["default"]).lower() if s["type"] == "bool" else f"{s['default']} {s.get('unit', '')}".strip()
         meaning = s["short"] + (". " if not s["short"].endswith(".") else " ") * bool(s.get("long")) + s.get("long", "")
         rows.append((f"`{s['name']}`", s["type"], cell(default) or "empty", bounds, EFFECT[s["context"]], cell(meaning)))
-    return "\n".join(["# Settings", "", NOTE.format("`registry/settings`") + " Set in `postgresql.conf`, on the command line or by "
-                      "`ALTER SYSTEM`.", ""] +
-                     table(("setting", "type", "default", "allowed", "takes effect", "meaning"), rows)) + "\n"
+    out = ["# Settings", "", NOTE.format("`registry/settings` and `bgworkers/*/settings.h`"), "", "## Settings of a node", "",
+           "In `postgresql.conf`, on the command line, or by `ALTER SYSTEM`.", ""]
+    out += table(("setting", "type", "default", "allowed", "takes effect", "meaning"), rows)
+    shared = [(f"`{n}`", d, a, cell(m)) for n, d, a, m in cluster_settings(root)]
+    if shared:
+        out += ["", "## Settings of the cluster", "", "Kept in the cluster's log, the same on every node; they take effect when the change is applied.",
+                ""] + table(("setting", "default", "allowed", "meaning"), shared)
+    return "\n".join(out) + "\n"
 
 
 def sqlstates_page(states):
@@ -209,7 +241,7 @@ def changelog(root):
 
 def all_pages(root, settings, states):
     """{path below docs: text}"""
-    pages = {"reference/settings.md": settings_page(settings), "reference/sqlstates.md": sqlstates_page(states),
+    pages = {"reference/settings.md": settings_page(root, settings), "reference/sqlstates.md": sqlstates_page(states),
              "reference/sql.md": sql_page(root)}
     if pathlib.Path(root, "conformance/ids.txt").exists():
         pages["conformance.md"] = conformancelib.page(root)
