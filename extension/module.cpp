@@ -8,6 +8,10 @@ extern "C" {
 }
 
 #include "extension/guc.h"
+#include "extension/hooks/boot/boot.h"
+#include "extension/hooks/boot/reexec.h"
+#include "extension/hooks/hooks.h"
+#include "extension/resources.h"
 
 PGQUORUM_EXPORT const Pg_magic_struct* PG_MAGIC_FUNCTION_NAME(void);
 const Pg_magic_struct* PG_MAGIC_FUNCTION_NAME(void) {
@@ -17,10 +21,30 @@ const Pg_magic_struct* PG_MAGIC_FUNCTION_NAME(void) {
 
 PGQUORUM_EXPORT void _PG_init(void);
 void _PG_init(void) {
+  using namespace pgquorum;
   if (!process_shared_preload_libraries_in_progress) {
     ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                     errmsg("pgquorum must be loaded when the server starts"),
                     errhint("Add pgquorum to shared_preload_libraries and restart the server.")));
   }
-  pgquorum::guc::Define();
+  guc::Define();
+  // Single-user mode (pg_rewind uses it), binary upgrade and `postgres -C` get the settings and
+  // nothing else.
+  if (!IsPostmasterEnvironment || IsBinaryUpgrade) {
+    return;
+  }
+  boot::PrepareReexec();
+  if (boot::OnlyPrintsASetting()) {
+    return;
+  }
+  bool member = boot::PrepareStart();
+  resources::RegisterWorkers(member);
+  hooks::InstallMemory();
+  hooks::InstallTransaction();
+  hooks::InstallExecutor();
+  hooks::InstallUtility();
+  hooks::InstallAuthentication();
+  if (member) {
+    hooks::InstallListGuard();
+  }
 }

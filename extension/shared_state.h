@@ -106,6 +106,7 @@ enum class Admit : uint32_t { kAdministrators = 0, kClients = 1 };
 struct Gate {
   std::atomic<uint32_t> open;               // 1: commits may start in the epoch below
   std::atomic<uint32_t> admit;              // Admit
+  std::atomic<uint32_t> retryable;          // closed for a moment (switchover): 40001, not 25006
   std::atomic<uint64_t> lease_deadline_ns;  // CLOCK_BOOTTIME; commits may start before it
   std::atomic<uint64_t> epoch_generation;
   std::atomic<uint64_t> epoch_number;

@@ -120,6 +120,10 @@ shared::Root* Attach() {
   return g_root;
 }
 
+shared::Root* Created() {
+  return g_root;
+}
+
 uint64_t BootTimeNs() {
   timespec now;
   clock_gettime(CLOCK_BOOTTIME, &now);
@@ -152,13 +156,6 @@ void OpenGate(const GateOpening& opening) {
   gate.epoch_number.store(opening.epoch_number);
   gate.rule_version.store(opening.rule_version);
   gate.required_acks.store(opening.required_acks);
-  uint32_t lists = 0;
-  for (std::string_view list : opening.accepted_lists) {
-    if (!list.empty()) {
-      gate.accepted_list_hash[lists++].store(shared::ListHash(list));
-    }
-  }
-  gate.accepted_list_count.store(lists);
   gate.lease_deadline_ns.store(opening.lease_deadline_ns);
   gate.open.store(1, std::memory_order_release);
 }
@@ -167,7 +164,19 @@ void RenewLease(uint64_t lease_deadline_ns) {
   Attach()->gate.lease_deadline_ns.store(lease_deadline_ns, std::memory_order_release);
 }
 
-void CloseGate() {
+void AcceptLists(const std::vector<std::string>& lists) {
+  shared::Gate& gate = Attach()->gate;
+  PGQUORUM_CHECK(lists.size() <= std::size(gate.accepted_list_hash));
+  // Between the two stores any value goes; only this process causes reloads while it writes.
+  gate.accepted_list_count.store(0);
+  for (std::size_t i = 0; i < lists.size(); ++i) {
+    gate.accepted_list_hash[i].store(shared::ListHash(lists[i]));
+  }
+  gate.accepted_list_count.store(static_cast<uint32_t>(lists.size()));
+}
+
+void CloseGate(bool retryable) {
+  Attach()->gate.retryable.store(retryable ? 1 : 0);
   Attach()->gate.open.store(0, std::memory_order_seq_cst);
   Attach()->gate.lease_deadline_ns.store(0, std::memory_order_seq_cst);
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 #include "extension/shared_state.h"
@@ -25,6 +26,9 @@ shared::Root* Create(uint32_t processes);
 // Any other process: the memory, attached on first use. Null when the library of the postmaster has
 // another layout, or no memory was made (single-user mode, or the library was not preloaded).
 shared::Root* Attach();
+
+// The memory if this process has it already; never attaches, so it is safe anywhere.
+shared::Root* Created();
 
 // CLOCK_BOOTTIME in nanoseconds: goes on while the machine sleeps, never set back.
 uint64_t BootTimeNs();
@@ -45,15 +49,18 @@ struct GateOpening {
   uint64_t rule_version;
   uint64_t lease_deadline_ns;
   uint32_t required_acks;
-  // Texts of synchronous_standby_names that are the rule's: one, or two during a change. Empty
-  // view: unused.
-  std::string_view accepted_lists[2];
 };
 void OpenGate(const GateOpening& opening);
 void RenewLease(uint64_t lease_deadline_ns);
-void CloseGate();
+// `retryable`: for a moment only (switchover), so clients get 40001 instead of 25006.
+void CloseGate(bool retryable = false);
 bool GateIsOpen();
 void SetAdmit(shared::Admit admit);
+
+// The values of synchronous_standby_names that the rule allows, one or two (during a change); none:
+// any value goes. Call it before the file is written. Every process refuses other values when it
+// reads its configuration, and ALTER SYSTEM fails.
+void AcceptLists(const std::vector<std::string>& lists);
 
 void PublishNode(const shared::NodeView& view);
 void PublishHistory(const shared::HistoryView& view);

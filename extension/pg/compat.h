@@ -6,6 +6,8 @@ extern "C" {
 #include "miscadmin.h"
 #include "replication/walsender_private.h"
 #include "storage/proc.h"
+#include "utils/guc.h"
+#include "utils/guc_tables.h"
 }
 
 namespace pgquorum::compat {
@@ -38,6 +40,23 @@ inline Latch* CheckpointerLatch() {
 // synchronous_standby_names. The field had another name before 15.13; build for a current minor.
 inline bool SyncStandbysDefined() {
   return (WalSndCtl->sync_standbys_status & SYNC_STANDBY_DEFINED) != 0;
+}
+
+// The table entry of a string setting of the server, or null. For the check hook of a core setting.
+inline config_string* FindStringSetting(const char* name) {
+#if PG_VERSION_NUM >= 160000
+  config_generic* found = find_option(name, false, true, DEBUG1);
+  return found != nullptr && found->vartype == PGC_STRING ? reinterpret_cast<config_string*>(found)
+                                                          : nullptr;
+#else
+  config_generic** settings = get_guc_variables();
+  for (int i = 0; i < GetNumConfigOptions(); ++i) {
+    if (strcmp(settings[i]->name, name) == 0 && settings[i]->vartype == PGC_STRING) {
+      return reinterpret_cast<config_string*>(settings[i]);
+    }
+  }
+  return nullptr;
+#endif
 }
 
 }  // namespace pgquorum::compat

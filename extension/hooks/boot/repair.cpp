@@ -1,0 +1,217 @@
+#include "extension/hooks/boot/repair.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+#include <vector>
+
+#include "extension/hooks/boot/member.h"
+#include "extension/hooks/boot/program.h"
+#include "extension/identity/files.h"
+
+namespace pgquorum::boot {
+
+namespace {
+
+namespace fs = std::filesystem;
+using identity::Intent;
+
+std::string IntentFile(const RepairPaths& paths) {
+  return paths.state_directory + "/" + identity::kIntentFile;
+}
+
+std::string LastLine(const ProgramResult& run) {
+  std::string text = run.output;
+  while (!text.empty() && text.back() == '\n') {
+    text.pop_back();
+  }
+  std::size_t line = text.rfind('\n');
+  text = line == std::string::npos ? text : text.substr(line + 1);
+  return text.empty() ? run.ending : text + " (" + run.ending + ")";
+}
+
+uint32_t AttemptLimit(const Intent& intent) {
+  return intent.kind == Intent::Kind::kRewind ? identity::kMaxRewindAttempts
+                                              : identity::kMaxRecloneAttempts;
+}
+
+// pg_rewind runs the server in single-user mode when the target was not shut down cleanly; that
+// refuses a standby's signal file, and a lock file of a living process: ours.
+Status PrepareForSingleUser(const RepairPaths& paths) {
+  for (const char* name : {"standby.signal", "recovery.signal", "postmaster.pid"}) {
+    Status status = identity::RemoveFileDurably(paths.data_directory + "/" + name);
+    if (!status.ok()) {
+      return status;
+    }
+  }
+  return Status::Ok();
+}
+
+Repair Failed(const RepairPaths& paths, Intent intent, RepairResult result, std::string error) {
+  intent.last_error = error;
+  intent.touched = result != RepairResult::kUntouched;
+  // Rewinding is given up after a bound; a copy always helps as long as there is a source.
+  if (intent.kind == Intent::Kind::kRewind && intent.touched &&
+      intent.attempts >= identity::kMaxRewindAttempts) {
+    intent.kind = Intent::Kind::kReclone;
+    intent.attempts = 0;
+  }
+  Status saved = identity::Save(IntentFile(paths), intent);
+  if (!saved.ok()) {
+    error += "; " + saved.message();
+  }
+  return {result, intent, error};
+}
+
+// After the program has succeeded. The intent goes last.
+Repair Finish(const RepairPaths& paths, const Intent& intent) {
+  Status status = RestoreNodeFiles(paths.data_directory, paths.state_directory);
+  if (status.ok()) {
+    status = identity::WriteFileDurably(paths.data_directory + "/" + identity::kNodeConfigFile,
+                                        BootConfiguration());
+  }
+  if (status.ok()) {
+    status = identity::WriteFileDurably(paths.data_directory + "/standby.signal", "");
+  }
+  if (status.ok()) {
+    status = identity::RemoveFileDurably(IntentFile(paths));
+  }
+  if (!status.ok()) {
+    return Failed(paths, intent, RepairResult::kUnfinished, status.message());
+  }
+  return {RepairResult::kDone, intent, ""};
+}
+
+Repair RunRewind(const RepairPaths& paths, Intent intent, void (*log)(const char*)) {
+  bool was_touched = intent.touched;
+  Status status = PrepareForSingleUser(paths);
+  if (status.ok()) {
+    intent.touched = true;
+    status = identity::Save(IntentFile(paths), intent);
+  }
+  if (!status.ok()) {
+    intent.touched = was_touched;
+    return Failed(paths, intent, was_touched ? RepairResult::kUnfinished : RepairResult::kUntouched,
+                  status.message());
+  }
+  ProgramResult run =
+      RunProgram({paths.bin_directory + "/pg_rewind", "--target-pgdata=" + paths.data_directory,
+                  "--source-server=" + intent.source_conninfo, "--config-file=" + paths.config_file,
+                  "--progress"},
+                 log);
+  if (run.success) {
+    return Finish(paths, intent);
+  }
+  bool untouched = !was_touched && RewindLeftTargetUntouched(run.output);
+  Repair failed =
+      Failed(paths, intent, untouched ? RepairResult::kUntouched : RepairResult::kUnfinished,
+             "pg_rewind: " + LastLine(run));
+  if (run.stopped) {
+    failed.result = RepairResult::kStopped;
+  }
+  return failed;
+}
+
+// The copy is made beside the old content. When the disk cannot hold both, the next attempt gives
+// the old content up first.
+Status MakeRoom(const RepairPaths& paths, const Intent& intent) {
+  std::error_code error;
+  fs::remove_all(fs::path(paths.data_directory) / kCloneDirectory, error);
+  if (!error && intent.last_error.find("No space left on device") != std::string::npos) {
+    fs::remove_all(fs::path(paths.data_directory) / kOldDirectory, error);
+    if (!error) {
+      fs::remove_all(fs::path(paths.data_directory) / "base", error);
+    }
+  }
+  return error ? Status::Error("58030", "could not make room for a base backup: " + error.message())
+               : Status::Ok();
+}
+
+Repair RunReclone(const RepairPaths& paths, Intent intent, void (*log)(const char*)) {
+  // Touched only when the swap begins, unless the old content is given up for its space.
+  bool gives_up_old = intent.last_error.find("No space left on device") != std::string::npos;
+  intent.touched = intent.touched || gives_up_old;
+  Status status = identity::Save(IntentFile(paths), intent);
+  if (status.ok()) {
+    status = MakeRoom(paths, intent);
+  }
+  RepairResult failure = intent.touched ? RepairResult::kUnfinished : RepairResult::kUntouched;
+  if (!status.ok()) {
+    return Failed(paths, intent, failure, status.message());
+  }
+  std::string clone = paths.data_directory + "/" + kCloneDirectory;
+  ProgramResult run = RunProgram({paths.bin_directory + "/pg_basebackup", "--pgdata=" + clone,
+                                  "--dbname=" + intent.source_conninfo, "--checkpoint=fast",
+                                  "--wal-method=stream", "--no-password"},
+                                 log);
+  if (!run.success) {
+    Repair failed = Failed(paths, intent, failure, "pg_basebackup: " + LastLine(run));
+    if (run.stopped) {
+      failed.result = RepairResult::kStopped;
+    }
+    return failed;
+  }
+  intent.touched = true;
+  status = identity::WriteFileDurably(clone + "/" + identity::kNodeConfigFile, BootConfiguration());
+  if (status.ok()) {
+    status = identity::Save(IntentFile(paths), intent);
+  }
+  if (status.ok()) {
+    status = SwapInClone(paths.data_directory);
+  }
+  if (!status.ok()) {
+    return Failed(paths, intent, RepairResult::kUnfinished, status.message());
+  }
+  return Finish(paths, intent);
+}
+
+}  // namespace
+
+bool RewindLeftTargetUntouched(const std::string& output) {
+  constexpr std::array kSigns = {
+      "connection to server",  // libpq could not connect: the first thing that pg_rewind does
+      "source and target clusters are from different systems",
+      "target server needs to use either data checksums or",
+      "could not find common ancestor of the source and target",
+      "could not translate host name",
+  };
+  // From this line on it changes the target.
+  if (output.find("need to copy") != std::string::npos) {
+    return false;
+  }
+  for (const char* sign : kSigns) {
+    if (output.find(sign) != std::string::npos) {
+      return true;
+    }
+  }
+  return false;
+}
+
+Repair AttemptRepair(const RepairPaths& paths, void (*log)(const char* line)) {
+  if (!identity::FileExists(IntentFile(paths))) {
+    return {};
+  }
+  Result<Intent> loaded = identity::Load<Intent>(IntentFile(paths));
+  if (!loaded.ok()) {
+    // What was begun is not known: the directory cannot be trusted, and there is no source to name.
+    return {RepairResult::kUnfinished, {}, loaded.status().message()};
+  }
+  Intent intent = loaded.value();
+  if (!intent.touched) {
+    Status saved = SaveNodeFiles(paths.data_directory, paths.state_directory);
+    if (!saved.ok()) {
+      return Failed(paths, intent, RepairResult::kUntouched, saved.message());
+    }
+  }
+  if (!intent.touched && intent.attempts >= AttemptLimit(intent)) {
+    return {RepairResult::kUntouched, intent, "given up: " + intent.last_error};
+  }
+  ++intent.attempts;
+  return intent.kind == Intent::Kind::kRewind ? RunRewind(paths, intent, log)
+                                              : RunReclone(paths, intent, log);
+}
+
+}  // namespace pgquorum::boot
+
+#include "base/pure.h"

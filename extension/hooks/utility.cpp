@@ -1,0 +1,101 @@
+// Dispatcher of ProcessUtility_hook.
+//
+// Order: admission, managed settings, fence, the hook that was there before. COMMIT PREPARED and
+// ROLLBACK PREPARED have no transaction id of their own, so no transaction callback sees them: they
+// are fenced here.
+#include "extension/pg/pg.h"
+
+extern "C" {
+#include "nodes/parsenodes.h"
+#include "tcop/utility.h"
+}
+
+#include "extension/hooks/admission.h"
+#include "extension/hooks/commit_gate.h"
+#include "extension/hooks/hooks.h"
+#include "extension/hooks/managed_settings.h"
+
+namespace pgquorum::hooks {
+
+namespace {
+
+ProcessUtility_hook_type g_next = nullptr;
+
+struct Call {
+  PlannedStmt* statement;
+  const char* query;
+  bool read_only_tree;
+  ProcessUtilityContext context;
+  ParamListInfo params;
+  QueryEnvironment* environment;
+  DestReceiver* dest;
+  QueryCompletion* completion;
+};
+
+void Next(const Call& c) {
+  auto* next = g_next != nullptr ? g_next : standard_ProcessUtility;
+  next(c.statement, c.query, c.read_only_tree, c.context, c.params, c.environment, c.dest,
+       c.completion);
+}
+
+bool IsTransactionControl(const Node* node) {
+  return IsA(node, TransactionStmt);
+}
+
+bool EndsPrepared(Node* node) {
+  if (!IsA(node, TransactionStmt)) {
+    return false;
+  }
+  TransactionStmtKind kind = castNode(TransactionStmt, node)->kind;
+  return kind == TRANS_STMT_COMMIT_PREPARED || kind == TRANS_STMT_ROLLBACK_PREPARED;
+}
+
+// ALTER SYSTEM writes no WAL, and repairs what may have closed the gate.
+bool Writes(Node* node) {
+  if (IsA(node, AlterSystemStmt)) {
+    return false;
+  }
+  LogStmtLevel level = GetCommandLogLevel(node);
+  return level == LOGSTMT_DDL || level == LOGSTMT_MOD;
+}
+
+void EndPrepared(const Call& c) {
+  commit_gate::BeginCommit();
+  PG_TRY();
+  { Next(c); }
+  PG_CATCH();
+  {
+    commit_gate::AbortCommit();
+    PG_RE_THROW();
+  }
+  PG_END_TRY();
+  commit_gate::EndCommit();
+}
+
+void OnUtility(PlannedStmt* statement, const char* query, bool read_only_tree,
+               ProcessUtilityContext context, ParamListInfo params, QueryEnvironment* environment,
+               DestReceiver* dest, QueryCompletion* completion) {
+  Call call = {statement, query, read_only_tree, context, params, environment, dest, completion};
+  Node* node = statement->utilityStmt;
+  if (!IsTransactionControl(node)) {
+    admission::CheckStatement();
+    managed_settings::Refuse(node);
+    if (Writes(node)) {
+      commit_gate::RefuseWrites();
+    }
+  }
+  if (EndsPrepared(node)) {
+    EndPrepared(call);
+  } else {
+    Next(call);
+  }
+}
+
+}  // namespace
+
+void InstallUtility() {
+  g_next = ProcessUtility_hook;
+  ProcessUtility_hook = OnUtility;
+}
+
+}  // namespace pgquorum::hooks

@@ -1,0 +1,33 @@
+// The one place that sums what pgquorum takes from the server: shared memory and background
+// workers. A capability adds its rows to the tables of resources.cpp.
+#pragma once
+
+#include <cstddef>
+
+namespace pgquorum::resources {
+
+// Whom a worker is started for.
+enum class Needs { kMember, kEveryServer };
+
+struct Worker {
+  const char* name;      // shown in pg_stat_activity and the log
+  const char* type;      // bgw_type
+  const char* library;   // shared object below $libdir
+  const char* function;  // its entry point
+  Needs needs;
+  // True: starts with the postmaster, before recovery, and never has a database connection. False:
+  // starts when the server is consistent and may connect.
+  bool from_the_start;
+};
+
+// Registers the workers of this kind of server; call it in _PG_init. A member that cannot have all
+// its workers must not start: FATAL names the number that max_worker_processes needs.
+void RegisterWorkers(bool member);
+
+// Requests shared memory; shmem_request_hook.
+void RequestSharedMemory();
+
+// How many workers the server of this kind needs.
+int WorkersNeeded(bool member);
+
+}  // namespace pgquorum::resources
