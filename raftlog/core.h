@@ -88,7 +88,8 @@ class Core {
   // Leader only. To `target`, or to the best voter when none. Proposals are refused until the
   // target leads or an election timeout has passed. kErrBadChange: not another voter.
   Status TransferLeadership(NodeId target);
-  // Starts an election now (operator's wish, tests). Nothing happens on a leader or a non-voter.
+  // Starts an election now instead of at the timer. Nothing happens on a leader, a non-voter, or a
+  // node that has promised a live leader to keep quiet: there, TransferLeadership is the way.
   void Campaign();
 
   // --- reads ---
@@ -151,7 +152,7 @@ class Core {
     Index index;
     Index stable_to;  // clipped when the log is truncated meanwhile
     Term hard_term;   // the term that is durable with it
-    bool installs = false;
+    Index installs;   // of the snapshot it installs
   };
   struct PendingRead {
     NodeId from;  // this node or a follower
@@ -159,8 +160,8 @@ class Core {
     Index index;
     uint64_t round = 0;
   };
-  // A follower's own read or forwarded proposal under way to the leader.
-  struct AskedRead {
+  // This node's own read or forwarded proposal under way to the leader.
+  struct Asked {
     uint64_t request = 0;
     uint32_t ticks = 0;
   };
@@ -174,7 +175,6 @@ class Core {
   void SendAfterPersist(Message message);
   Message MessageTo(NodeId to, MessageKind kind) const;
   void SetFatal(Status status);
-  void NoteLeadership();
 
   // election.cpp
   void BecomeFollower(Term term, NodeId leader);
@@ -187,6 +187,8 @@ class Core {
   void HandleTimeoutNow(const Message& m);
   bool InLease() const;
   bool CanCampaign() const;
+  bool LogUpToDate(const Message& m) const;
+  bool OutranksCandidate(const Message& m) const;
   void TickElection();
   void ResetElectionTimer();
   uint32_t PriorityDelay() const;
@@ -204,9 +206,10 @@ class Core {
   void OnCommitAdvanced();
   void AppendOwn(EntryType type, std::string data);
   bool CommittedInOwnTerm() const;
+  void AppendEntry(Entry entry);
 
   // follower.cpp
-  void FollowLeader(const Message& m);
+  bool FollowLeader(const Message& m);
   void HandleAppend(Message& m);
   void RejectAppend(const Message& m);
   void HandleHeartbeat(const Message& m);
@@ -236,7 +239,7 @@ class Core {
   void FailReads(std::string_view sqlstate, std::string_view reason);
   void HandleReadIndex(const Message& m);
   void HandleReadIndexReply(const Message& m);
-  void TickAskedReads();
+  void TickAsked();
 
   // snapshot.cpp
   void StartSnapshot(NodeId to, Progress& progress);
@@ -244,12 +247,14 @@ class Core {
   void TickSnapshots();
   void HandleSnapshotReply(const Message& m);
   void HandleSnapshotChunk(Message& m);
-  void ReplySnapshot(const SnapshotMeta& meta, uint64_t offset);
+  void ReplySnapshot(const SnapshotMeta& meta, uint64_t offset, bool rewind);
   void InstallReceived();
 
   // output.cpp
   void BuildPersist(Output& out);
   void EmitCommitted(Output& out);
+  void CheckRefilled();
+  void ClipOutstanding(Index to);
 
   const Options options_;
   Random random_;
@@ -275,11 +280,12 @@ class Core {
   uint32_t election_elapsed_ = 0;  // follower: since it heard from a leader; leader: check-quorum
   uint32_t election_timeout_ = 0;
   uint32_t heartbeat_elapsed_ = 0;
-  uint32_t lease_elapsed_ = 0;           // since a leader was heard, or the start
-  bool lease_ended_ = false;             // by ReportPeerDead
+  uint32_t lease_elapsed_ = 0;  // since a leader was heard, or the start
+  NodeId dead_leader_;          // by ReportPeerDead: its messages of dead_term_ no longer count
+  Term dead_term_;
   std::optional<uint32_t> campaign_in_;  // after ReportPeerDead
-  uint32_t dead_leader_retries_ = 0;
-  uint32_t oldest_write_ticks_ = 0;  // how long the oldest outstanding batch has been waiting
+  uint32_t evidence_ticks_ = 0;          // left in which to retry quickly
+  uint32_t oldest_write_ticks_ = 0;      // how long the oldest outstanding batch has been waiting
 
   // Candidate.
   std::map<NodeId, bool> votes_;
@@ -302,14 +308,15 @@ class Core {
   // Asked of the leader by this node as a follower. Numbers start at a random place, so that an
   // answer meant for an earlier incarnation matches none (etcd #20418).
   uint64_t next_asked_ = 0;
-  std::map<uint64_t, AskedRead> asked_reads_;
-  std::map<uint64_t, uint64_t> asked_proposals_;
+  std::map<uint64_t, Asked> asked_reads_;
+  std::map<uint64_t, Asked> asked_proposals_;
 
   // Receiving a snapshot.
   std::optional<SnapshotMeta> incoming_;
   NodeId incoming_from_;
-  uint64_t incoming_written_ = 0;               // confirmed by the runtime
-  uint64_t incoming_requested_ = 0;             // handed to the runtime
+  uint64_t incoming_written_ = 0;    // confirmed by the runtime
+  uint64_t incoming_requested_ = 0;  // handed to the runtime
+  bool incoming_gap_reported_ = false;
   std::optional<SnapshotMeta> install_wanted_;  // to go into the next batch
   std::optional<SnapshotMeta> installing_;      // until durable
   std::optional<SnapshotMeta> restore_wanted_;  // for the state machine

@@ -17,6 +17,9 @@ inline constexpr std::string_view kErrCompacted = "RX009";       // the log no l
 inline constexpr std::string_view kErrTooLarge = "RX010";        // entry above the size limit
 inline constexpr std::string_view kErrUnknownSession = "RX011";  // expired or never opened
 
+inline constexpr std::string_view kErrBadOption = "RX012";  // Options::Validate
+inline constexpr std::string_view kErrBroken = "RX013";     // Core::fatal: must leave the game
+
 }  // namespace pgquorum::raft
 
 #include "base/pure.h"

@@ -62,7 +62,7 @@ struct Options {
   uint32_t snapshot_chunks_per_tick = 16;               // throttle, for each receiver
   uint32_t snapshot_retry_ticks = 30;                   // no answer for so long: send again
 
-  // kErrBadChange-free self test of the bounds named above.
+  // kErrBadOption with the broken rule as its detail.
   Status Validate() const;
 };
 

@@ -65,12 +65,14 @@ struct Progress {
   uint64_t acked_round = 0;     // the latest read round it answered
   uint64_t acked_round_ns = 0;  // and when that round was sent
   uint32_t priority = 0;        // as it last said
+  Index match_at_heartbeat;     // to notice appends that got lost
 
   // kSnapshot only.
   SnapshotMeta snapshot;
   uint64_t snapshot_acked = 0;       // bytes the follower has written
   uint64_t snapshot_next = 0;        // first byte not sent yet
   uint32_t snapshot_idle_ticks = 0;  // since the last answer
+  uint32_t snapshot_budget = 0;      // chunks that may still be sent in this tick
 
   void BecomeProbe(Index next_index) {
     state = ProgressState::kProbe;

@@ -1,0 +1,143 @@
+#include "raftlog/sim/model_disk.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/crc32c.h"
+
+#include "base/pure.h"
+
+namespace pgquorum::raft::sim {
+
+ModelDisk::ModelDisk(const Bootstrap& bootstrap)
+    : hard_state_(bootstrap.hard_state), entries_{bootstrap.entry} {}
+
+Persist ModelDisk::CompleteOne() {
+  PGQUORUM_CHECK(!pending_.empty());
+  Persist batch = std::move(pending_.front());
+  pending_.pop_front();
+  Apply(batch, false, nullptr);
+  return batch;
+}
+
+void ModelDisk::Apply(const Persist& batch, bool torn, Random* random) {
+  if (batch.hard_state && !bugs.forget_vote) {
+    hard_state_ = *batch.hard_state;
+  }
+  if (torn && random->Chance(1, 2)) {
+    return;
+  }
+  if (batch.install_snapshot) {
+    if (batch.install_snapshot != partial_meta_ || partial_data_.size() != partial_meta_.size) {
+      PGQUORUM_CHECK(torn || !"installs a snapshot that was not received");
+      return;
+    }
+    snapshot_ = partial_meta_;
+    snapshot_data_ = partial_data_;
+    bool keep_log =
+        bugs.half_installed_snapshot && first_ <= snapshot_.index + 1 && last() >= snapshot_.index;
+    if (!keep_log) {
+      entries_.clear();
+      first_ = snapshot_.index + 1;
+    }
+  }
+  if (batch.entries.empty()) {
+    return;
+  }
+  Index from = batch.entries.front().index;
+  PGQUORUM_CHECK(from >= first_ && from <= last() + 1);
+  entries_.resize(from - first_);
+  std::size_t count = torn ? random->Below(batch.entries.size() + 1) : batch.entries.size();
+  entries_.insert(entries_.end(), batch.entries.begin(),
+                  batch.entries.begin() + static_cast<std::ptrdiff_t>(count));
+}
+
+void ModelDisk::Crash(Random& random) {
+  std::size_t survive = random.Below(pending_.size() + 1);
+  for (std::size_t i = 0; i < pending_.size() && i <= survive; ++i) {
+    Apply(pending_[i], i == survive, &random);
+  }
+  pending_.clear();
+  partial_meta_ = SnapshotMeta();
+  partial_data_.clear();
+  if (bugs.forget_synced_tail && !entries_.empty() && last() > snapshot_.index &&
+      random.Chance(1, 2)) {
+    entries_.pop_back();
+  }
+}
+
+RecoveredState ModelDisk::Recover() const {
+  RecoveredState state;
+  state.hard_state = hard_state_;
+  state.snapshot = snapshot_;
+  state.first = first_;
+  state.last = last();
+  state.applied = snapshot_.index;
+  for (const Entry& entry : entries_) {
+    if (state.term_starts.empty() || state.term_starts.back().term != entry.term) {
+      state.term_starts.push_back({entry.index, entry.term});
+    }
+    if (entry.type == EntryType::kConfig && entry.index > snapshot_.index) {
+      state.config_entries.push_back(entry);
+    }
+  }
+  return state;
+}
+
+uint64_t ModelDisk::WritePiece(const SnapshotWrite& piece) {
+  if (piece.offset == 0) {
+    partial_meta_ = piece.meta;
+    partial_data_.clear();
+  }
+  if (partial_meta_ != piece.meta || partial_data_.size() != piece.offset) {
+    return 0;
+  }
+  partial_data_ += piece.data;
+  if (partial_data_.size() == partial_meta_.size &&
+      Crc32c(partial_data_) != partial_meta_.checksum) {
+    partial_data_.clear();
+    return 0;
+  }
+  return partial_data_.size();
+}
+
+void ModelDisk::SaveSnapshot(const SnapshotMeta& meta, std::string data) {
+  PGQUORUM_CHECK(data.size() == meta.size && meta.index <= last());
+  snapshot_ = meta;
+  snapshot_data_ = std::move(data);
+}
+
+void ModelDisk::Compact(Index through) {
+  if (through < first_) {
+    return;
+  }
+  PGQUORUM_CHECK(through <= snapshot_.index && through <= last());
+  entries_.erase(entries_.begin(),
+                 entries_.begin() + static_cast<std::ptrdiff_t>(through - first_ + 1));
+  first_ = through + 1;
+}
+
+bool ModelDisk::Holds(Index index, Term term) const {
+  if (index <= snapshot_.index) {
+    return true;  // a snapshot holds committed entries only
+  }
+  return index >= first_ && index <= last() && entries_[index - first_].term == term;
+}
+
+Result<std::vector<Entry>> ModelDisk::Read(Index first, Index last_wanted, uint64_t max_bytes) {
+  PGQUORUM_CHECK(first >= first_ && last_wanted <= last());
+  std::vector<Entry> out;
+  uint64_t bytes = 0;
+  for (Index i = first; i <= last_wanted; ++i) {
+    const Entry& entry = entries_[i - first_];
+    bytes += SizeOf(entry);
+    if (bytes > max_bytes && !out.empty()) {
+      break;
+    }
+    out.push_back(entry);
+  }
+  return out;
+}
+
+}  // namespace pgquorum::raft::sim

@@ -1,0 +1,259 @@
+#include "raftlog/sim/world.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <stdexcept>
+
+#include "base/check.h"
+#include "raftlog/describe.h"
+
+#include "base/pure.h"
+
+namespace pgquorum::raft::sim {
+namespace {
+
+struct InvariantViolated : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+void ThrowOnCheck(const char* file, int line, const char* condition) {
+  throw InvariantViolated(std::string("check failed: ") + condition + " at " + file + ":" +
+                          std::to_string(line));
+}
+
+}  // namespace
+
+World::World(uint64_t seed, const WorldBugs& bugs, Coverage& coverage, bool trace)
+    : seed_(seed),
+      bugs_(bugs),
+      coverage_(coverage),
+      trace_(trace),
+      random_(seed * 0x2545F4914F6CDD1DULL + 1),
+      plan_(DrawPlan()),
+      checker_([this](NodeId id) -> const ModelDisk* {
+        auto found = nodes_.find(id);
+        return found == nodes_.end() ? nullptr : found->second->disk.get();
+      }) {}
+
+Plan World::DrawPlan() {
+  Plan plan;
+  constexpr uint32_t kSizes[] = {1, 2, 3, 3, 3, 3, 4, 5, 5, 5};
+  plan.founders = kSizes[random_.Below(std::size(kSizes))];
+  plan.loss_permille = random_.Chance(1, 3) ? 0 : static_cast<uint32_t>(random_.Below(100));
+  plan.duplicate_permille = random_.Chance(1, 2) ? 0 : static_cast<uint32_t>(random_.Below(100));
+  constexpr uint64_t kDelays[] = {300, 2'000, 10'000, 40'000};
+  plan.delay_us_max = kDelays[random_.Below(4)];
+  constexpr uint64_t kSyncs[] = {100, 2'000, 10'000, 50'000};
+  plan.sync_us_max = kSyncs[random_.Below(4)];
+  plan.fault_gap_us = random_.Between(30'000, 300'000);
+  plan.client_gap_us = random_.Between(1'000, 20'000);
+  plan.chaos_us = random_.Between(1'000'000, 3'000'000);
+  plan.crash_permille = random_.Chance(1, 2) ? 0 : static_cast<uint32_t>(random_.Below(8));
+  constexpr uint32_t kSnapshots[] = {5, 20, 100, 1'000'000};
+  plan.snapshot_entries = kSnapshots[random_.Below(4)];
+  plan.membership = random_.Chance(1, 2);
+  plan.witness = random_.Chance(1, 4);
+  plan.lease_reads = random_.Chance(1, 2);
+  plan.pauses = random_.Chance(1, 2);
+  plan.lasting_cut = random_.Chance(1, 4);
+  plan.small_limits = random_.Chance(1, 4);
+  return plan;
+}
+
+void World::Trace(const std::string& text) {
+  if (trace_) {
+    std::printf("%10.3f %s\n", static_cast<double>(now_) / 1000.0, text.c_str());
+  }
+}
+
+std::string World::Guarded(const std::function<void()>& body) {
+  CheckFailureHandler before = SetCheckFailureHandler(ThrowOnCheck);
+  std::string failure;
+  try {
+    body();
+    failure = checker_.failure();
+  } catch (const InvariantViolated& violated) {
+    failure = violated.what();
+  }
+  SetCheckFailureHandler(before);
+  return failure;
+}
+
+std::string World::Run() {
+  std::string failure = Guarded([this] {
+    Configuration configuration;
+    for (uint64_t i = 1; i <= plan_.founders; ++i) {
+      configuration.voters.push_back(NodeId(i));
+    }
+    if (plan_.witness && plan_.founders >= 3) {
+      configuration.witnesses.push_back(NodeId(plan_.founders));
+      coverage_.Hit(Point::kWitness);
+    }
+    Bootstrap bootstrap = BootstrapLog(configuration, "");
+    for (NodeId id : configuration.voters) {
+      AddNode(id, &bootstrap);
+    }
+    ScheduleFault();
+    ScheduleClient();
+    RunUntil(plan_.chaos_us);
+    if (checker_.failure().empty()) {
+      EndChaos();
+      CheckLiveness();
+    }
+  });
+  Trace(failure.empty() ? "passed" : "FAILED: " + failure);
+  return failure;
+}
+
+void World::AddNode(NodeId id, const Bootstrap* bootstrap) {
+  auto node = std::make_unique<Node>();
+  node->id = id;
+  node->disk = bootstrap != nullptr ? std::make_unique<ModelDisk>(*bootstrap)
+                                    : std::make_unique<ModelDisk>();
+  node->disk->bugs = bugs_.disk;
+  node->tick_us = random_.Between(9'700, 10'300);
+  Node& added = *node;
+  nodes_[id] = std::move(node);
+  Start(added);
+}
+
+void World::Start(Node& node) {
+  Options options;
+  options.id = node.id;
+  options.seed = random_.Next();
+  options.election_ticks = 10;
+  options.heartbeat_ticks = 3;
+  options.disk_stall_ticks = 40;
+  options.priority = node.id == NodeId(2) ? 9 : 8;
+  options.snapshot_chunk_bytes = 256;
+  options.snapshot_retry_ticks = 10;
+  options.log_cache_bytes = 400;
+  if (plan_.small_limits) {
+    options.max_entries_per_append = 3;
+    options.max_inflight_appends = 2;
+    options.max_uncommitted_entries = 10;
+    options.max_unapplied_entries = 4;
+  }
+  Result<std::unique_ptr<Core>> core = Core::Create(options, node.disk->Recover(), *node.disk);
+  PGQUORUM_CHECK(core.ok());
+  node.core = std::move(core).value();
+  node.machine = Machine();
+  if (node.disk->snapshot().index) {
+    PGQUORUM_CHECK(node.machine.Load(node.disk->snapshot_data()).ok());
+    checker_.OnApply(node.id, node.machine);
+  }
+  ++node.incarnation;
+  node.syncing = false;
+  node.paused = false;
+  node.backlog.clear();
+  node.proposals.clear();
+  node.reads.clear();
+  node.forwards.clear();
+  Trace("start " + std::to_string(node.id.value()));
+  checker_.OnStart(*node.core);
+  ScheduleTick(node);
+}
+
+void World::At(uint64_t time, std::function<void()> action) {
+  events_.push({time, next_event_++, std::move(action)});
+}
+
+void World::OnNode(NodeId id, uint64_t time, std::function<void(Node&)> action) {
+  uint64_t incarnation = NodeOf(id).incarnation;
+  At(time, [this, id, incarnation, action = std::move(action)] {
+    RunOne(NodeOf(id), incarnation, action);
+  });
+}
+
+void World::RunOne(Node& node, uint64_t incarnation, const std::function<void(Node&)>& action) {
+  if (node.incarnation != incarnation || node.core == nullptr) {
+    return;
+  }
+  if (node.paused) {
+    NodeId id = node.id;
+    node.backlog.push_back(
+        [this, id, incarnation, action] { RunOne(NodeOf(id), incarnation, action); });
+    return;
+  }
+  action(node);
+  if (node.core != nullptr && node.incarnation == incarnation) {
+    Pump(node);
+  }
+}
+
+void World::RunUntil(uint64_t time) {
+  while (!events_.empty() && events_.top().time <= time && checker_.failure().empty()) {
+    auto& top = const_cast<Event&>(events_.top());
+    now_ = top.time;
+    std::function<void()> action = std::move(top.action);
+    events_.pop();
+    action();
+  }
+  now_ = std::max(now_, time);
+}
+
+uint64_t World::ClockOf(const Node& node) const {
+  return 1'000'000'000 + now_ * 1000 * 10'000 / node.tick_us;
+}
+
+void World::ScheduleTick(Node& node) {
+  OnNode(node.id, now_ + node.tick_us, [this](Node& ticking) {
+    ticking.core->Tick(ClockOf(ticking));
+    ScheduleTick(ticking);
+  });
+}
+
+World::Node* World::Leader() {
+  Node* leader = nullptr;
+  for (auto& [id, node] : nodes_) {
+    if (node->core != nullptr && node->core->role() == Role::kLeader &&
+        (leader == nullptr || node->core->term() > leader->core->term())) {
+      leader = node.get();
+    }
+  }
+  return leader;
+}
+
+// Without new faults the cluster must elect a leader, commit, and bring every member up to date.
+bool World::CheckLiveness() {
+  uint64_t end = now_ + plan_.calm_us;
+  Index target;
+  Term term;
+  while (now_ < end && checker_.failure().empty()) {
+    RunUntil(now_ + 50'000);
+    Node* leader = Leader();
+    if (leader == nullptr || leader->core->configuration().joint()) {
+      target = Index();
+      continue;
+    }
+    if (target && leader->core->log().last() >= target && leader->core->log().first() <= target &&
+        leader->core->log().TermAt(target) != term) {
+      target = Index();  // proposed to a leader that could not finish it: lawful, try again
+    }
+    if (target && leader->core->log().last() < target) {
+      target = Index();
+    }
+    if (!target) {
+      Result<LogPosition> at = leader->core->Propose(EntryType::kCommand, "alive");
+      if (at.ok()) {
+        target = at.value().index;
+        term = at.value().term;
+        Pump(*leader);
+      }
+      continue;
+    }
+    bool all = true;
+    for (NodeId id : leader->core->configuration().Members()) {
+      Node& member = NodeOf(id);
+      all =
+          all && (id == cut_off_ || (member.core != nullptr && member.machine.applied() >= target));
+    }
+    if (all) {
+      return true;
+    }
+  }
+  checker_.Fail("liveness: no common progress in time, target " + std::to_string(target.value()));
+  return false;
+}
+
+}  // namespace pgquorum::raft::sim

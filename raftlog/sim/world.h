@@ -1,0 +1,168 @@
+// A cluster of the shipped Core in a world made of one seed: virtual time, a network that loses,
+// doubles, delays and cuts, disks that forget what was not synced, nodes that crash, pause and
+// restart, members that come and go. Safety is checked after every event (checker.h), liveness
+// after the faults have ended.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <queue>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/random.h"
+#include "raftlog/core.h"
+#include "raftlog/sim/checker.h"
+#include "raftlog/sim/coverage.h"
+#include "raftlog/sim/machine.h"
+#include "raftlog/sim/model_disk.h"
+
+namespace pgquorum::raft::sim {
+
+// Defects of the world around the core: of the runtime and of the disk.
+struct WorldBugs {
+  bool send_before_durable = false;  // messages_after do not wait for the disk
+  DiskBugs disk;
+};
+
+// Everything that the seed decides about a run, printed with a trace.
+struct Plan {
+  uint32_t founders = 3;
+  uint32_t loss_permille = 0;
+  uint32_t duplicate_permille = 0;
+  uint64_t delay_us_max = 1000;
+  uint64_t sync_us_max = 2000;
+  uint64_t fault_gap_us = 100'000;  // mean time between faults
+  uint64_t client_gap_us = 5'000;
+  uint64_t chaos_us = 3'000'000;
+  uint64_t calm_us = 4'000'000;
+  uint32_t crash_permille = 0;  // at each persistence point
+  uint32_t snapshot_entries = 50;
+  bool membership = false;
+  bool witness = false;
+  bool lease_reads = false;
+  bool pauses = false;
+  bool lasting_cut = false;  // one node stays cut off, one way, through the liveness phase
+  bool small_limits = false;
+};
+
+class World {
+ public:
+  World(uint64_t seed, const WorldBugs& bugs, Coverage& coverage, bool trace);
+
+  // Returns the broken promise, or nothing.
+  std::string Run();
+
+ private:
+  struct Node {
+    NodeId id;
+    std::unique_ptr<ModelDisk> disk;
+    std::unique_ptr<Core> core;  // null: down
+    Machine machine;
+    uint64_t incarnation = 0;
+    uint64_t tick_us = 10'000;  // its clock's idea of 10 ms
+    uint64_t paused_at = 0;
+    bool paused = false;
+    bool syncing = false;
+    uint64_t disk_stuck_until = 0;
+    std::vector<std::function<void()>> backlog;            // what arrives while it is paused
+    std::map<std::pair<Index, Term>, uint64_t> proposals;  // own and forwarded: operation
+    std::map<uint64_t, Index> reads;                       // request: floor when it began
+    std::map<uint64_t, uint64_t> forwards;                 // request: operation
+  };
+  struct Event {
+    uint64_t time;
+    uint64_t sequence;
+    std::function<void()> action;
+    bool operator>(const Event& other) const {
+      return time != other.time ? time > other.time : sequence > other.sequence;
+    }
+  };
+  struct Client {
+    SessionId session;
+    uint64_t sequence = 0;  // of the command under way
+    bool waiting = false;
+    uint64_t since = 0;
+  };
+
+  // world.cpp
+  Plan DrawPlan();
+  void At(uint64_t time, std::function<void()> action);
+  // On the node, unless it has crashed meanwhile; later, when it is paused.
+  void OnNode(NodeId id, uint64_t time, std::function<void(Node&)> action);
+  void RunOne(Node& node, uint64_t incarnation, const std::function<void(Node&)>& action);
+  void RunUntil(uint64_t time);
+  Node& NodeOf(NodeId id) { return *nodes_.at(id); }
+  void AddNode(NodeId id, const Bootstrap* bootstrap);
+  void Start(Node& node);
+  void ScheduleTick(Node& node);
+  bool CheckLiveness();
+  void Trace(const std::string& text);
+  std::string Guarded(const std::function<void()>& body);
+  Node* Leader();
+
+  // world_io.cpp
+  void Pump(Node& node);
+  void HandleOutput(Node& node, Output& out);
+  void Transmit(const Message& message);
+  void SendSnapshot(Node& node, SnapshotSend& send);
+  void QueueWrite(Node& node, Persist batch);
+  void SyncDone(Node& node);
+  void Apply(Node& node, const std::vector<Entry>& entries);
+  void Restore(Node& node);
+  void MaybeSnapshot(Node& node);
+  bool CrashPoint(Node& node, Point point);
+
+  // world_faults.cpp
+  void ScheduleFault();
+  void InjectFault();
+  void Crash(Node& node);
+  void Pause(Node& node);
+  void Resume(Node& node);
+  void CutSome();
+  void Heal();
+  void EndChaos();
+  bool Cut(NodeId from, NodeId to) const { return cuts_.contains({from, to}); }
+  Node* RandomUp();
+
+  // world_clients.cpp
+  void ScheduleClient();
+  void ClientStep();
+  void Propose(Node& node);
+  void Read(Node& node);
+  void SessionStep(Node& node);
+  void ChangeMembers(Node& leader);
+  void OnApplied(Node& node, const Entry& entry);
+  void HandleAnswers(Node& node, Output& out);
+  uint64_t ClockOf(const Node& node) const;
+
+  uint64_t seed_;
+  WorldBugs bugs_;
+  Coverage& coverage_;
+  bool trace_;
+  Random random_;
+  Plan plan_;
+  bool chaos_ = true;
+  uint64_t now_ = 0;
+  uint64_t next_event_ = 0;
+  std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
+  std::map<NodeId, std::unique_ptr<Node>> nodes_;
+  std::set<std::pair<NodeId, NodeId>> cuts_;
+  NodeId cut_off_;  // stays so through the liveness phase
+  uint64_t next_operation_ = 1;
+  uint64_t next_request_ = 1;
+  std::array<Client, 2> clients_;
+  std::set<std::pair<SessionId, uint64_t>> executed_;
+  Index executed_to_;
+  Checker checker_;
+};
+
+}  // namespace pgquorum::raft::sim
+
+#include "base/pure.h"
