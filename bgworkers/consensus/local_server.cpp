@@ -1,0 +1,272 @@
+#include "extension/pg/pg.h"
+
+extern "C" {
+#include "miscadmin.h"
+#include "replication/walreceiver.h"
+#include "storage/proc.h"
+}
+
+#include <algorithm>
+#include <utility>
+
+#include "base/bytes.h"
+#include "bgworkers/consensus/local_server.h"
+#include "bgworkers/consensus/postgres_guard.h"
+#include "extension/identity/files.h"
+#include "extension/shmem.h"
+
+namespace pgquorum::consensus {
+
+using failover::ClusterState;
+using failover::Epoch;
+using failover::NodeId;
+using failover::PgState;
+using failover::TimeNs;
+
+namespace {
+
+constexpr TimeNs kProbeInterval = 1000 * failover::kMs;
+constexpr TimeNs kProbeTimeout = 3000 * failover::kMs;
+
+// A generation above every one that a process of this boot has seen: a restarted worker must not
+// take an old list for its own.
+uint64_t HighestSeenGeneration() {
+  shared::Root* root = shmem::Attach();
+  uint64_t highest = 0;
+  for (uint32_t i = 0; root != nullptr && i < root->process_slots; ++i) {
+    highest = std::max(highest, root->processes()[i].sync_generation.load());
+  }
+  return highest;
+}
+
+}  // namespace
+
+LocalServer::LocalServer(Paths paths, const identity::NodeIdentity& identity, bool tls)
+    : paths_(std::move(paths)),
+      identity_(identity),
+      tls_(tls),
+      settings_file_(paths_.data_directory),
+      pledge_file_(paths_.state_directory + "/pledge", identity.cluster_id) {
+  settings_.wal_retrieve_retry_interval_ms = 100;
+  settings_.sync_generation = HighestSeenGeneration();
+}
+
+Status LocalServer::Open() {
+  const shared::Boot& boot = shmem::Attach()->boot;
+  facts_.boot = failover::BootId(boot.boot_id);
+  facts_.restored = boot.found_backup_label != 0;
+  facts_.repair_attempts = boot.intent_outcome == shared::IntentOutcome::kFailed ? 1 : 0;
+  if (boot.mode == shared::Mode::kClosed) {
+    facts_.quarantine = std::string(boot.closed_reason.view());
+  }
+  Result<std::optional<std::string>> content = pledge_file_.Read();
+  if (!content.ok()) {
+    facts_.quarantine = content.status().message();
+    return content.status();
+  }
+  if (content.value()) {
+    ByteReader in(*content.value());
+    facts_.pledge_epoch.number = in.U64();
+    facts_.pledge_epoch.generation = in.U64();
+    facts_.foreign_timeline = failover::Timeline(in.U32());
+    if (!in.Finished()) {
+      facts_.quarantine = "the pledge file holds no pledge";
+      return Status::Error("XX001", facts_.quarantine);
+    }
+  }
+  bool repaired = boot.intent_outcome == shared::IntentOutcome::kRewound ||
+                  boot.intent_outcome == shared::IntentOutcome::kRecloned;
+  if (repaired && facts_.foreign_timeline) {
+    return SavePledge(facts_.pledge_epoch, failover::Timeline());
+  }
+  return Status::Ok();
+}
+
+const failover::LocalFacts& LocalServer::Refresh(TimeNs now) {
+  const PostgresFacts& pg = gatherer_.Gather();
+  RefreshRole(pg);
+  RefreshReplay(pg);
+  RefreshPromotion(pg);
+  RefreshList(pg);
+  RefreshHealth(pg, now);
+  return facts_;
+}
+
+void LocalServer::RefreshRole(const PostgresFacts& pg) {
+  if (stop_began_ != 0) {
+    facts_.pg = PgState::kStopping;
+  } else if (!pg.in_recovery) {
+    facts_.pg = PgState::kPrimary;
+  } else if (promotion_.state() == Promotion::State::kRunning || pg.promote_triggered) {
+    facts_.pg = PgState::kPromoting;
+  } else {
+    facts_.pg = pg.hot_standby_active ? PgState::kStandby : PgState::kStarting;
+  }
+  facts_.history = pg.history;
+  facts_.checkpointed = pg.control.checkpoint_timeline;
+  if (!pg.in_recovery && checkpoint_tag_asked_ != facts_.checkpoint_tag &&
+      pg.control.checkpoint_redo >= checkpoint_from_) {
+    facts_.checkpoint_tag = checkpoint_tag_asked_;
+  }
+  const shared::Gate& gate = shmem::Attach()->gate;
+  facts_.gate_open = shmem::GateIsOpen();
+  facts_.admission = gate.admit.load() == static_cast<uint32_t>(shared::Admit::kClients)
+                         ? failover::Admission::kClients
+                         : failover::Admission::kAdministrators;
+  facts_.commits_in_flight = static_cast<uint32_t>(std::max<int64_t>(0, shmem::Waiters()));
+}
+
+// The startup process is who starts and ends receivers: a change of upstream holds when it has read it.
+bool LocalServer::StartupProcessFollows() const {
+  if (gatherer_.startup_pid() == 0) {
+    return true;
+  }
+  shared::Root* root = shmem::Attach();
+  for (uint32_t i = 0; i < root->process_slots; ++i) {
+    const shared::ProcessSlot& slot = root->processes()[i];
+    if (slot.pid.load() == gatherer_.startup_pid()) {
+      return slot.sync_generation.load() >= settings_.sync_generation;
+    }
+  }
+  return false;
+}
+
+void LocalServer::RefreshReplay(const PostgresFacts& pg) {
+  bool in_force = settings_file_.valid() && settings_file_.CheckInForce().ok() &&
+                  (!pg.in_recovery || StartupProcessFollows());
+  if (in_force) {
+    facts_.upstream = wanted_upstream_;
+    facts_.upstream_timeline = wanted_upstream_timeline_;
+  }
+  facts_.receiver_running = pg.receiver.running;
+  if (pg.receiver.flushed_moved) {
+    facts_.receive_timeline = pg.receiver.timeline;
+    facts_.receive_lsn = pg.receiver.flushed;
+  }
+  facts_.receive_age_ms =
+      pg.receiver.wal_age_ms < 0 ? 0 : static_cast<uint32_t>(pg.receiver.wal_age_ms);
+  facts_.replay_lag_ms = static_cast<uint32_t>(pg.replay.lag_ms);
+  facts_.replay_settled = false;
+  if (!pg.in_recovery) {
+    return;
+  }
+  if (facts_.upstream || !in_force) {
+    replay_end_.Reset();
+    return;
+  }
+  if (replay_end_.Poll(pg, gatherer_.startup_pid())) {
+    facts_.replay_settled = true;
+    failover::Position position = replay_end_.position();
+    facts_.history.end = position.lsn;
+    if (!facts_.boot_end && !facts_.receive_lsn) {
+      facts_.boot_end = position.lsn;
+    }
+  } else {
+    facts_.detail = replay_end_.obstacle();
+  }
+}
+
+void LocalServer::RefreshPromotion(const PostgresFacts& pg) {
+  if (promotion_.state() != Promotion::State::kRunning) {
+    return;
+  }
+  switch (promotion_.Poll()) {
+    case Promotion::State::kDone:
+      gatherer_.Invalidate();
+      facts_.pg = PgState::kPromoting;  // primary with the next look, which reads the new history
+      break;
+    case Promotion::State::kFailed:
+      ereport(LOG, (errmsg("pgquorum: promotion failed: %s", promotion_.error().message().c_str())));
+      facts_.detail = promotion_.error().message();
+      // Out of recovery on a timeline that no entry assigned: a writer that must not be.
+      if (!pg.in_recovery) {
+        shmem::CloseGate();
+        Status stopped = Restart(StopMode::kImmediate, "promoted on a timeline that was not assigned");
+        if (!stopped.ok()) {
+          ereport(LOG, (errmsg("pgquorum: could not stop: %s", stopped.message().c_str())));
+        }
+      }
+      break;
+    default:
+      break;
+  }
+}
+
+void LocalServer::RefreshList(const PostgresFacts& pg) {
+  if (!list_.epoch) {
+    return;
+  }
+  if (!list_.in_force) {
+    bool mine = settings_file_.CheckInForce().ok();
+    // On a standby nobody waits for the list yet: what this process has read is what counts.
+    list_.in_force = mine && (pg.in_recovery || shmem::SyncGenerationInForce(list_.generation, list_.g == 0));
+    if (list_.in_force) {
+      list_.confirm_after = pg.in_recovery ? Lsn() : pg.insert;
+      shmem::AcceptLists({list_text_});
+    }
+  }
+  if (list_.in_force && !list_.confirmed && !pg.in_recovery) {
+    if (!list_.confirm_after) {
+      list_.confirm_after = pg.insert;
+    }
+    uint32_t flushed = 0;
+    for (const WalSenderFact& sender : pg.senders) {
+      bool named = std::find(list_.names.begin(), list_.names.end(), sender.application_name) !=
+                   list_.names.end();
+      flushed += named && sender.flush >= list_.confirm_after ? 1 : 0;
+    }
+    list_.confirmed = flushed >= list_.g;
+  }
+  if (list_.in_force) {
+    facts_.list_epoch = list_.epoch;
+    facts_.list_version = list_.version;
+    facts_.list_confirmed = list_.confirmed;
+  }
+}
+
+void LocalServer::RefreshHealth(const PostgresFacts& pg, TimeNs now) {
+  if (now >= probe_at_) {
+    probe_at_ = now + kProbeInterval;
+    probe_.Start(now);
+  }
+  switch (probe_.Poll(now, kProbeTimeout)) {
+    case ListenerProbe::Result::kAlive:
+      facts_.listener_ok = true;
+      break;
+    case ListenerProbe::Result::kDead:
+      // A server that does not accept sessions yet refuses by protocol, which counts as alive.
+      facts_.listener_ok = false;
+      facts_.detail = probe_.error();
+      break;
+    default:
+      break;
+  }
+  facts_.wal_writable = pg.wal_writable;
+  facts_.wants_step_down = step_down_;
+  facts_.connections = static_cast<uint32_t>(pg.client_backends);
+  facts_.uptime_s = static_cast<uint64_t>(pg.uptime_s);
+}
+
+void LocalServer::UpdateGate(TimeNs lease_deadline, const ClusterState& cluster) {
+  lease_deadline_ = lease_deadline;
+  if (!shmem::GateIsOpen()) {
+    return;
+  }
+  const failover::Rule& rule = cluster.rule();
+  shmem::GateOpening opening{};
+  opening.epoch_generation = gate_.epoch.generation;
+  opening.epoch_number = gate_.epoch.number;
+  opening.rule_version = rule.version;
+  opening.lease_deadline_ns = static_cast<uint64_t>(std::max<TimeNs>(0, lease_deadline));
+  opening.required_acks = rule.n;
+  shmem::OpenGate(opening);
+}
+
+void LocalServer::ReconcileSlots(const SlotPlan& plan) {
+  Status status = consensus::ReconcileSlots(plan);
+  if (!status.ok() && status.sqlstate() != "57P03") {
+    ereport(LOG, (errmsg("pgquorum: replication slots: %s", status.message().c_str())));
+  }
+}
+
+}  // namespace pgquorum::consensus

@@ -1,0 +1,165 @@
+#include "extension/pg/pg.h"
+
+extern "C" {
+#include "storage/latch.h"
+}
+
+#include <algorithm>
+#include <utility>
+
+#include "bgworkers/consensus/node.h"
+#include "bgworkers/transport/pki.h"
+
+namespace pgquorum::consensus {
+
+using failover::kMs;
+using failover::NodeId;
+using failover::TimeNs;
+
+namespace {
+
+// While something is under way whose progress is no event (promotion, replay, a list going into
+// force), the facts are looked at this often.
+constexpr TimeNs kBusyInterval = 5 * kMs;
+// Facts of a settled node that arrive without an event: positions, health.
+constexpr TimeNs kCalmInterval = 50 * kMs;
+constexpr TimeNs kSlotsInterval = 1000 * kMs;
+constexpr int kMaxSteps = 8;
+constexpr uint32_t kTickMs = 10;
+
+bool IsCalm(failover::AgentState state) {
+  return state == failover::AgentState::kPrimary || state == failover::AgentState::kFollowing ||
+         state == failover::AgentState::kWitness || state == failover::AgentState::kClosed;
+}
+
+}  // namespace
+
+Node::Node(Options options)
+    : options_(std::move(options)),
+      self_(options_.identity.raft_node_id),
+      random_(shmem::BootTimeNs() ^ (uint64_t{static_cast<uint32_t>(MyProcPid)} << 32) ^
+              options_.identity.raft_node_id),
+      server_({options_.data_directory, options_.state_directory}, options_.identity, options_.tls),
+      agent_(self_),
+      coordinator_(self_),
+      lease_(self_),
+      cluster_(machine_.published()),
+      worker_id_(random_.Next()) {}
+
+Node::~Node() {
+  inbox_.Close();
+  // The transport first: it delivers into the host.
+  transport_.reset();
+  host_.reset();
+}
+
+Result<std::unique_ptr<Node>> Node::Start(Options options) {
+  std::unique_ptr<Node> node(new Node(std::move(options)));
+  Status opened = node->server_.Open();
+  if (!opened.ok()) {
+    // A node that does not know what it promised stays closed, but shows why.
+    ereport(LOG, (errmsg("pgquorum: this node stays closed: %s", opened.message().c_str())));
+  }
+  Status started = node->StartTransport();
+  if (started.ok()) {
+    started = node->StartRaft();
+  }
+  if (!started.ok()) {
+    return started;
+  }
+  node->transport_->Open();
+  return node;
+}
+
+Status Node::StartRaft() {
+  raft::HostOptions options;
+  options.core.id = raft::NodeId(self_.value());
+  options.core.seed = random_.Next();
+  options.core.tick_ns = uint64_t{kTickMs} * kMs;
+  options.core.election_ticks = std::max(2U, options_.election_timeout_ms / kTickMs);
+  options.core.heartbeat_ticks = std::max(1U, options_.raft_heartbeat_ms / kTickMs);
+  options.directory = options_.state_directory + "/" + identity::kRaftDirectory;
+  options.cluster_id = options_.identity.cluster_id;
+  if (options_.identity.join_addresses.empty()) {
+    options.bootstrap.voters = {options.core.id};
+  }
+  raft::HostObservers observers;
+  observers.on_appended = [this](const raft::Entry& entry) { machine_.NoteAppended(entry); };
+  observers.on_change = [this] { inbox_.Poke(); };
+  observers.on_fatal = [this](const Status& status) {
+    inbox_.Post(Inbox::Kind::kAnswer, [this, status] { fatal_ = status; });
+  };
+  Result<std::unique_ptr<raft::Host>> host =
+      raft::Host::Start(std::move(options), raft_transport_, machine_, std::move(observers));
+  if (!host.ok()) {
+    return host.status();
+  }
+  host_ = std::move(host).value();
+  return Status::Ok();
+}
+
+TimeNs Node::Turn() {
+  TimeNs now = static_cast<TimeNs>(shmem::BootTimeNs());
+  if (last_turn_ != 0 && now - last_turn_ > cluster_->settings().heartbeat_interval * 2) {
+    ereport(DEBUG1, (errmsg_internal("pgquorum: the main loop paused for %lld ms",
+                                     static_cast<long long>((now - last_turn_) / kMs))));
+  }
+  last_turn_ = now;
+  inbox_.Run();
+  TakeRequests();
+  for (int step = 0; step < kMaxSteps && StepAgent(now); ++step) {
+    now = static_cast<TimeNs>(shmem::BootTimeNs());
+  }
+  StepCoordinator(now);
+  RunLease(now);
+  UpdatePeers();
+  AnswerFinished();
+  if (now >= slots_due_) {
+    slots_due_ = now + kSlotsInterval;
+    ReconcileSlots();
+  }
+  if (now >= report_due_) {
+    SendReport(now);
+    publish_due_ = now;
+  }
+  if (now >= publish_due_ || published_index_ != cluster_->applied_index()) {
+    publish_due_ = now + kCalmInterval;
+    Publish(now);
+  }
+  TimeNs look = now + (IsCalm(agent_.state()) && Settled() ? kCalmInterval : kBusyInterval);
+  return std::min({look, report_due_, agent_due_, coordinator_due_, publish_due_,
+                   lease_.wanted() ? lease_.next_poll() : failover::kNever});
+}
+
+// Nothing of the leadership or of a change of its rule is under way.
+bool Node::Settled() const {
+  if (!cluster_->created() || cluster_->recruiting() || !cluster_->appointment().settled) {
+    return false;
+  }
+  const failover::LocalFacts& facts = server_.facts();
+  bool list_pending = facts.pg == failover::PgState::kPrimary &&
+                      (facts.list_version != cluster_->rule().version || !facts.list_confirmed);
+  return !list_pending && cluster_->PendingRequest() == nullptr;
+}
+
+void Node::ReconcileSlots() {
+  if (!cluster_->created()) {
+    return;
+  }
+  SlotPlan plan;
+  plan.self = options_.identity.node_name;
+  plan.own_end = server_.facts().history.end;
+  for (const auto& [id, member] : cluster_->members()) {
+    if (!member.data()) {
+      continue;
+    }
+    auto peer = peers_.find(id);
+    bool known = peer != peers_.end() && peer->second.report;
+    plan.members[member.info.name] =
+        known ? std::max(peer->second.report->receive_lsn, peer->second.report->replay_lsn)
+              : failover::Lsn();
+  }
+  server_.ReconcileSlots(plan);
+}
+
+}  // namespace pgquorum::consensus

@@ -1,0 +1,165 @@
+// One member at work: joins Raft, transport, the failover policies and the local server in the worker's
+// main loop. Every decision is the policies'; this class moves facts, messages and entries between
+// them.
+//
+// Main thread only, but for the closures that other threads post to the inbox (they run on the main
+// thread too).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/random.h"
+#include "base/status.h"
+#include "bgworkers/consensus/cluster_machine.h"
+#include "bgworkers/consensus/inbox.h"
+#include "bgworkers/consensus/local_server.h"
+#include "bgworkers/failover/agent.h"
+#include "bgworkers/failover/coordinator.h"
+#include "bgworkers/failover/lease.h"
+#include "bgworkers/transport/transport.h"
+#include "extension/identity/identity.h"
+#include "extension/identity/peers.h"
+#include "extension/shmem.h"
+#include "raftlog/runtime/host.h"
+
+namespace pgquorum::consensus {
+
+// Raft's messages over the transport's raft channel.
+class RaftTransport : public raft::Transport {
+ public:
+  explicit RaftTransport(std::unique_ptr<transport::Transport>& transport) : transport_(transport) {}
+  void Send(raft::NodeId to, std::string bytes) override {
+    transport_->Send(to.value(), transport::Channel::kRaft, std::move(bytes));
+  }
+
+ private:
+  std::unique_ptr<transport::Transport>& transport_;
+};
+
+class Node {
+ public:
+  struct Options {
+    std::string data_directory;
+    std::string state_directory;
+    identity::NodeIdentity identity;
+    bool tls = true;
+    uint32_t election_timeout_ms = 1000;
+    uint32_t raft_heartbeat_ms = 100;
+  };
+
+  // Opens the state directory and starts the threads (all signals blocked in them). A Status means
+  // that this node cannot take part now; the worker ends and is started again.
+  static Result<std::unique_ptr<Node>> Start(Options options);
+  ~Node();
+
+  // One turn of the main loop: runs what was posted, looks at the server, steps the policies until
+  // they ask for nothing new, publishes. Returns when the next turn is due (CLOCK_BOOTTIME, ns).
+  failover::TimeNs Turn();
+
+  // Readable when something was posted.
+  int wakeup_fd() const { return inbox_.fd(); }
+  // The server is being stopped: tell the others, so that they need not find out. The node keeps
+  // turning until finished().
+  void BeginShutdown() { server_.WantStepDown(); }
+  // Nobody needs this node any more: it is a standby, or the others have been told and taken over.
+  bool finished() const { return agent_.state() != failover::AgentState::kPrimary || server_.stopping(); }
+  // The Raft log could not be written, or an invariant broke: the worker must end.
+  const std::optional<Status>& fatal() const { return fatal_; }
+
+ private:
+  explicit Node(Options options);
+  Status StartRaft();
+  Status StartTransport();
+  void Bootstrap();
+  void ReconcileSlots();
+  bool Settled() const;
+
+  // node_messages.cpp
+  void OnFrame(failover::NodeId from, transport::Channel channel, const std::string& payload);
+  void OnPeerEvent(const transport::PeerEvent& event);
+  void ProbePeer(failover::NodeId node);
+  void SendReport(failover::TimeNs now);
+  void RunLease(failover::TimeNs now);
+  void UpdatePeers();
+
+  // node_policy.cpp
+  bool StepAgent(failover::TimeNs now);
+  bool StepCoordinator(failover::TimeNs now);
+  failover::RaftView ViewRaft() const;
+  failover::Voters CurrentVoters() const;
+  void Propose(const failover::Command& command);
+  void ChangeRaft(const failover::RaftChange& change);
+  void HandOverLeadership(failover::TimeNs now);
+
+  // node_requests.cpp
+  struct Waiting {
+    shared::RequestSlot* slot = nullptr;
+    failover::RequestId request;  // answered when this one has an outcome
+    failover::NodeId leaving;     // answered when this member is gone
+  };
+  void TakeRequests();
+  void HandleRequest(shared::RequestSlot* slot);
+  void RequestFailover(shared::RequestSlot* slot, failover::RequestKind kind);
+  void CreateJoinToken(shared::RequestSlot* slot);
+  void RemoveMember(shared::RequestSlot* slot);
+  void SetPriority(shared::RequestSlot* slot);
+  void PauseFailover(shared::RequestSlot* slot);
+  void ProposeFor(shared::RequestSlot* slot, const failover::Command& command,
+                  std::function<void(const failover::ApplyResult&)> applied);
+  void AnswerFinished();
+  void OnJoin(transport::JoinRequest request, transport::JoinAnswer answer);
+  void AnswerJoin(const transport::JoinRequest& request, const transport::JoinAnswer& answer,
+                  const Result<failover::ApplyResult>& applied);
+
+  // node_publish.cpp
+  void Publish(failover::TimeNs now);
+  void PublishHistory();
+  void FillRaft(shared::NodeView& view) const;
+  void FillMember(shared::MemberView& out, const failover::Member& member, failover::TimeNs now) const;
+
+  Options options_;
+  failover::NodeId self_;
+  Random random_;
+  Inbox inbox_;
+  ClusterMachine machine_;
+  LocalServer server_;
+  failover::Agent agent_;
+  failover::Coordinator coordinator_;
+  failover::LeaseHolder lease_;
+  std::unique_ptr<raft::Host> host_;
+  std::unique_ptr<transport::Transport> transport_;
+  RaftTransport raft_transport_{transport_};
+
+  std::shared_ptr<const failover::ClusterState> cluster_;
+  failover::PeerViews peers_;
+  failover::AgentOutput agent_out_;
+  std::string waiting_for_;  // the coordinator's, for people
+  uint64_t coordinated_term_ = 0;
+  failover::TimeNs leader_since_ = 0;
+  uint64_t worker_id_ = 0;
+  uint64_t report_sequence_ = 0;
+  failover::TimeNs report_due_ = 0;
+  failover::TimeNs agent_due_ = 0;
+  failover::TimeNs coordinator_due_ = 0;
+  failover::TimeNs publish_due_ = 0;
+  failover::TimeNs slots_due_ = 0;
+  failover::TimeNs last_turn_ = 0;
+  uint64_t published_index_ = 0;
+  uint64_t peers_index_ = 0;
+  identity::Peers peers_file_;
+  uint64_t lease_renewals_ = 0;
+  uint64_t lease_lapses_ = 0;
+  failover::TimeNs lease_deadline_ = 0;
+  std::vector<Waiting> waiting_;
+  bool bootstrap_proposed_ = false;
+  std::optional<Status> fatal_;
+};
+
+}  // namespace pgquorum::consensus

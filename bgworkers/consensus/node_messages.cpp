@@ -1,0 +1,169 @@
+// What the nodes say to each other outside the Raft log: reports and leases, and what the transport
+// notices about peers.
+#include "extension/pg/pg.h"
+
+#include "bgworkers/consensus/node.h"
+#include "extension/identity/peers.h"
+
+namespace pgquorum::consensus {
+
+using failover::NodeId;
+using failover::TimeNs;
+
+namespace {
+
+// First byte of a payload on the lease channel.
+constexpr char kLeaseRequest = 1;
+constexpr char kLeaseGrant = 2;
+
+constexpr int kProbeTimeoutMs = 250;
+
+}  // namespace
+
+void Node::OnFrame(NodeId from, transport::Channel channel, const std::string& payload) {
+  TimeNs now = static_cast<TimeNs>(shmem::BootTimeNs());
+  if (channel == transport::Channel::kReport) {
+    Result<failover::NodeReport> report = failover::DecodeNodeReport(payload);
+    // A member may speak for itself only.
+    if (report.ok() && report.value().node == from) {
+      failover::Accept(peers_[from], std::move(report).value(), now);
+    }
+    return;
+  }
+  if (channel != transport::Channel::kLease || payload.empty()) {
+    return;
+  }
+  std::string_view body = std::string_view(payload).substr(1);
+  if (payload[0] == kLeaseRequest) {
+    Result<failover::LeaseRequest> request = failover::DecodeLeaseRequest(body);
+    if (request.ok() && request.value().node == from) {
+      failover::LeaseGrant grant =
+          failover::Grant(self_, request.value(), machine_.revoked(), CurrentVoters());
+      transport_->Send(from.value(), transport::Channel::kLease,
+                       std::string(1, kLeaseGrant) + failover::Encode(grant));
+    }
+  } else if (payload[0] == kLeaseGrant) {
+    Result<failover::LeaseGrant> grant = failover::DecodeLeaseGrant(body);
+    if (grant.ok() && grant.value().from == from) {
+      lease_.OnGrant(grant.value());
+    }
+  }
+}
+
+void Node::RunLease(TimeNs now) {
+  if (!lease_.wanted()) {
+    return;
+  }
+  failover::Voters voters = CurrentVoters();
+  std::optional<failover::LeaseRequest> request = lease_.Poll(cluster_->settings(), voters, now);
+  if (!request) {
+    return;
+  }
+  std::string payload = std::string(1, kLeaseRequest) + failover::Encode(*request);
+  std::vector<NodeId> asked = voters.current;
+  asked.insert(asked.end(), voters.outgoing.begin(), voters.outgoing.end());
+  for (NodeId voter : asked) {
+    if (voter == self_) {
+      lease_.OnGrant(failover::Grant(self_, *request, machine_.revoked(), voters));
+    } else {
+      transport_->Send(voter.value(), transport::Channel::kLease, payload);
+    }
+  }
+}
+
+void Node::SendReport(TimeNs now) {
+  report_due_ = now + cluster_->settings().heartbeat_interval;
+  const failover::PeerView& self = peers_[self_];
+  if (!self.report) {
+    return;
+  }
+  std::string payload = failover::Encode(*self.report);
+  for (const auto& [id, member] : cluster_->members()) {
+    if (id != self_) {
+      transport_->Send(id.value(), transport::Channel::kReport, payload);
+    }
+  }
+}
+
+void Node::OnPeerEvent(const transport::PeerEvent& event) {
+  NodeId node(event.peer);
+  TimeNs now = static_cast<TimeNs>(shmem::BootTimeNs());
+  failover::PeerView& peer = peers_[node];
+  switch (event.kind) {
+    case transport::PeerEventKind::kConnected:
+      peer.connected = true;
+      peer.reset_at = 0;
+      peer.listener_refused = false;
+      // What it missed while it was away it should not wait for.
+      report_due_ = now;
+      return;
+    case transport::PeerEventKind::kDisconnected:
+    case transport::PeerEventKind::kUnreachable:
+      host_->ReportUnreachable(raft::NodeId(event.peer));
+      break;
+    case transport::PeerEventKind::kRefused:
+      // Its kernel answers and nobody listens: the worker, and with it the Raft node, is gone.
+      host_->ReportPeerDead(raft::NodeId(event.peer));
+      break;
+  }
+  peer.connected = false;
+  if (peer.reset_at == 0 && event.kind != transport::PeerEventKind::kUnreachable) {
+    peer.reset_at = now;
+  }
+  if (event.kind != transport::PeerEventKind::kUnreachable && !peer.listener_refused) {
+    ProbePeer(node);
+  }
+}
+
+// Tells a dead server from a worker that is being restarted: only the postmaster holds the listener.
+void Node::ProbePeer(NodeId node) {
+  const failover::Member* member = cluster_->FindMember(node);
+  if (member == nullptr || !member->data()) {
+    return;
+  }
+  transport_->ProbeTcp(
+      member->info.listen_host, member->info.listen_port, kProbeTimeoutMs,
+      [this, node](transport::ProbeResult result) {
+        inbox_.Post(Inbox::Kind::kAnswer, [this, node, result] {
+          failover::PeerView& peer = peers_[node];
+          peer.listener_refused = !peer.connected && result == transport::ProbeResult::kRefused;
+        });
+      });
+}
+
+// The transport talks to whom the applied state names; before there is one, to whom the file names.
+void Node::UpdatePeers() {
+  if (!cluster_->created() || peers_index_ == cluster_->applied_index()) {
+    return;
+  }
+  peers_index_ = cluster_->applied_index();
+  identity::Peers file;
+  file.cluster_id = cluster_->cluster_id();
+  std::vector<transport::Peer> peers;
+  for (const auto& [id, member] : cluster_->members()) {
+    file.members.push_back({id.value(),
+                            member.info.name,
+                            {member.info.listen_host, member.info.listen_port},
+                            {member.info.raft_host, member.info.raft_port}});
+    if (id != self_) {
+      peers.push_back({id.value(), member.info.name, member.info.raft_host, member.info.raft_port});
+    }
+  }
+  for (auto peer = peers_.begin(); peer != peers_.end();) {
+    bool gone = peer->first != self_ && cluster_->FindMember(peer->first) == nullptr;
+    peer = gone ? peers_.erase(peer) : std::next(peer);
+  }
+  if (file == peers_file_) {
+    return;
+  }
+  transport_->SetPeers(peers);
+  Status saved =
+      identity::Save(options_.state_directory + "/" + identity::kPeersFile, file);
+  if (!saved.ok()) {
+    ereport(LOG, (errmsg("pgquorum: could not save the addresses of the members: %s",
+                         saved.message().c_str())));
+  }
+  peers_file_ = file;
+}
+
+}  // namespace pgquorum::consensus

@@ -1,0 +1,217 @@
+// The policies' turns: facts and reports in, actions and proposals out.
+#include "extension/pg/pg.h"
+
+#include <chrono>
+
+#include "bgworkers/consensus/node.h"
+
+namespace pgquorum::consensus {
+
+using failover::NodeId;
+using failover::TimeNs;
+
+namespace {
+
+int64_t UnixMicroseconds() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+raft::NodeId RaftId(NodeId node) { return raft::NodeId(node.value()); }
+
+std::vector<NodeId> FromRaft(const std::vector<raft::NodeId>& ids) {
+  std::vector<NodeId> nodes;
+  for (raft::NodeId id : ids) {
+    nodes.emplace_back(id.value());
+  }
+  return nodes;
+}
+
+}  // namespace
+
+failover::Voters Node::CurrentVoters() const {
+  raft::HostStatus raft = host_->Status();
+  return {raft.configuration_index.value(), FromRaft(raft.configuration.voters),
+          FromRaft(raft.configuration.outgoing)};
+}
+
+// True when something was asked for, so that another look at the facts is due.
+bool Node::StepAgent(TimeNs now) {
+  cluster_ = machine_.published();
+  const failover::LocalFacts& facts = server_.Refresh(now);
+  TimeNs deadline = lease_.wanted() ? lease_.Deadline(cluster_->settings(), CurrentVoters()) : 0;
+  if (deadline > lease_deadline_) {
+    ++lease_renewals_;
+  } else if (lease_deadline_ > 0 && deadline == 0) {
+    ++lease_lapses_;
+  }
+  lease_deadline_ = deadline;
+  if (cluster_->created()) {
+    server_.UpdateGate(deadline, *cluster_);
+  }
+  failover::AgentState before = agent_.state();
+  agent_out_ = agent_.Step({*cluster_, facts, peers_, now, deadline});
+  if (agent_.state() != before) {
+    ereport(LOG, (errmsg("pgquorum: %s -> %s%s%s", failover::ToString(before),
+                         failover::ToString(agent_.state()), agent_.detail().empty() ? "" : ": ",
+                         agent_.detail().c_str())));
+  }
+  for (const failover::Action& action : agent_out_.actions) {
+    server_.Execute(action, *cluster_, now);
+  }
+  if (agent_out_.lease_epoch) {
+    lease_.Want(agent_out_.lease_epoch, facts.boot);
+  } else {
+    lease_.Drop();
+  }
+  failover::PeerView& self = peers_[self_];
+  self.report = agent_out_.report;
+  self.report->sequence = ++report_sequence_;
+  self.report->worker = worker_id_;
+  self.received_at = now;
+  self.connected = true;
+  agent_due_ = agent_out_.wake_at;
+  if (agent_out_.report_now) {
+    report_due_ = now;
+  }
+  return !agent_out_.actions.empty();
+}
+
+failover::RaftView Node::ViewRaft() const {
+  raft::HostStatus raft = host_->Status();
+  failover::RaftView view;
+  view.term = raft.term.value();
+  view.caught_up = raft.leader_caught_up;
+  view.leader_since = leader_since_;
+  view.voters = {raft.configuration_index.value(), FromRaft(raft.configuration.voters),
+                 FromRaft(raft.configuration.outgoing)};
+  view.learners = FromRaft(raft.configuration.learners);
+  view.change_pending = raft.configuration.joint() || raft.configuration_index > raft.commit_index;
+  view.last_index = raft.last_index.value();
+  for (const raft::PeerStatus& peer : raft.peers) {
+    view.match[NodeId(peer.id.value())] = peer.match.value();
+  }
+  return view;
+}
+
+bool Node::StepCoordinator(TimeNs now) {
+  raft::HostStatus raft = host_->Status();
+  if (raft.role != raft::Role::kLeader) {
+    if (coordinated_term_ != 0) {
+      coordinator_.Reset();
+      coordinated_term_ = 0;
+      waiting_for_.clear();
+    }
+    coordinator_due_ = failover::kNever;
+    return false;
+  }
+  if (coordinated_term_ != raft.term.value()) {
+    coordinator_.Reset();
+    coordinated_term_ = raft.term.value();
+    leader_since_ = now;
+  }
+  Bootstrap();
+  if (!cluster_->created()) {
+    return false;
+  }
+  failover::RaftView view = ViewRaft();
+  failover::CoordinatorOutput out =
+      coordinator_.Step({*cluster_, peers_, view, now, UnixMicroseconds()});
+  for (const failover::Command& command : out.proposals) {
+    ereport(LOG, (errmsg("pgquorum: proposing %s", failover::ToString(command).c_str())));
+    Propose(command);
+  }
+  for (const failover::RaftChange& change : out.raft_changes) {
+    ChangeRaft(change);
+  }
+  if (out.waiting_for != waiting_for_ && !out.waiting_for.empty()) {
+    ereport(LOG, (errmsg("pgquorum: coordinator: %s", out.waiting_for.c_str())));
+  }
+  waiting_for_ = out.waiting_for;
+  coordinator_due_ = out.wake_at;
+  HandOverLeadership(now);
+  return false;
+}
+
+// The first entry of a new cluster, by its first member.
+void Node::Bootstrap() {
+  if (cluster_->created() || bootstrap_proposed_ || !options_.identity.join_addresses.empty() ||
+      !host_->Status().leader_caught_up || !server_.facts().history.timeline) {
+    return;
+  }
+  const identity::NodeIdentity& me = options_.identity;
+  failover::CreateCluster create;
+  create.name = me.cluster_name;
+  create.cluster_id = me.cluster_id;
+  create.system_identifier = me.system_identifier;
+  create.generation = random_.Next();
+  create.first.name = me.node_name;
+  create.first.listen_host = me.listen.host;
+  create.first.listen_port = me.listen.port;
+  create.first.raft_host = me.raft.host;
+  create.first.raft_port = me.raft.port;
+  create.timeline = server_.facts().history.timeline;
+  bootstrap_proposed_ = true;
+  Propose(create);
+}
+
+void Node::Propose(const failover::Command& command) {
+  std::string text = failover::ToString(command);
+  host_->Propose(failover::Encode(command), [this, text](const Status& status, raft::Index,
+                                                         const std::string& result) {
+    inbox_.Post(Inbox::Kind::kAnswer, [this, text, status, result] {
+      Status outcome = status;
+      if (outcome.ok()) {
+        Result<failover::ApplyResult> applied = DecodeApplyResult(result);
+        outcome = applied.ok() ? applied.value().status : applied.status();
+      }
+      if (!outcome.ok()) {
+        ereport(LOG, (errmsg("pgquorum: %s was refused: %s", text.c_str(),
+                             outcome.ToString().c_str())));
+        bootstrap_proposed_ = cluster_->created();
+      }
+    });
+  });
+}
+
+void Node::ChangeRaft(const failover::RaftChange& change) {
+  raft::ConfigChange raft_change;
+  raft_change.node = RaftId(change.node);
+  switch (change.kind) {
+    case failover::RaftChange::Kind::kAddLearner:
+      raft_change.kind = raft::ChangeKind::kAddLearner;
+      break;
+    case failover::RaftChange::Kind::kPromote: {
+      const failover::Member* member = cluster_->FindMember(change.node);
+      raft_change.kind = member != nullptr && !member->data() ? raft::ChangeKind::kAddWitness
+                                                              : raft::ChangeKind::kAddVoter;
+      break;
+    }
+    case failover::RaftChange::Kind::kRemove:
+      raft_change.kind = raft::ChangeKind::kRemove;
+      break;
+  }
+  host_->ProposeConfig({raft_change}, [this](const Status& status, raft::Index, const std::string&) {
+    inbox_.Post(Inbox::Kind::kAnswer, [status] {
+      if (!status.ok()) {
+        ereport(LOG, (errmsg("pgquorum: membership change: %s", status.ToString().c_str())));
+      }
+    });
+  });
+}
+
+// A planned switchover restarts the old primary's server, and its worker with it: the cluster should
+// not lose its Raft leader in that moment.
+void Node::HandOverLeadership(TimeNs) {
+  const failover::FailoverRequest* request = cluster_->PendingRequest();
+  if (request == nullptr || request->verb.kind != failover::RequestKind::kSwitchover ||
+      cluster_->recruiting() || cluster_->rule().primary != self_) {
+    return;
+  }
+  // A refused transfer only means that the election after the stop is an ordinary one.
+  Status ignored = host_->TransferLeadership(RaftId(request->verb.target));
+  (void)ignored;
+}
+
+}  // namespace pgquorum::consensus
