@@ -68,9 +68,8 @@ function(pgquorum_pg_common target)
   pgquorum_common(${target})
   target_include_directories(${target} SYSTEM PRIVATE ${PG_INCLUDE_SERVER} ${PG_INCLUDE})
   target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
-  if(TARGET pgquorum_generated)
-    add_dependencies(${target} pgquorum_generated)
-  endif()
+  # Defined by extension/, which comes after some of the modules; the order of generation is all the same.
+  add_dependencies(${target} pgquorum_generated)
 endfunction()
 
 # A shared object that the server loads. Everything is hidden but what PGQUORUM_FUNCTION exports.

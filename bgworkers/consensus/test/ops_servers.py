@@ -1,0 +1,634 @@
+#!/usr/bin/python3
+"""Runs the operations of postgres_*.h in a worker of real servers: ops_servers.py LIBRARY [BINDIR].
+
+LIBRARY is pgquorum_ops_test.so (PGQUORUM_DEV_TESTS). Needs an account that may run PostgreSQL
+(scripts/as-owner). Prints what it measured; any failed check ends it with an error.
+"""
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import psycopg2
+
+LIBRARY = os.path.abspath(sys.argv[1])
+BINDIR = sys.argv[2] if len(sys.argv) > 2 else "/usr/lib/postgresql/15/bin"
+ROOT = tempfile.mkdtemp(prefix="pgq-ops-", dir="/tmp")
+TICK = 0.005
+
+
+def run(*command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def check(condition, text):
+    if not condition:
+        raise AssertionError(text)
+
+
+def note(text):
+    print(f"  {text}", flush=True)
+
+
+def await_(what, condition, timeout=30.0):
+    """Milliseconds until condition() is true."""
+    begin = time.monotonic()
+    while time.monotonic() - begin < timeout:
+        if condition():
+            return (time.monotonic() - begin) * 1000
+        time.sleep(TICK)
+    raise AssertionError(f"timed out: {what}")
+
+
+def lsn(text):
+    high, low = text.split("/")
+    return int(high, 16) << 32 | int(low, 16)
+
+
+class Server:
+    def __init__(self, name, port):
+        self.name, self.port = name, port
+        self.data = f"{ROOT}/{name}"
+        self.settings = {}
+
+    def init(self):
+        run(f"{BINDIR}/initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "--no-sync", "-k")
+        self.configure()
+
+    def clone(self, source):
+        run(f"{BINDIR}/pg_basebackup", "-D", self.data, "-h", ROOT, "-p", str(source.port), "-U",
+            "postgres", "-c", "fast", "--no-sync")
+        open(f"{self.data}/standby.signal", "w").close()
+        open(f"{self.data}/pgquorum.conf", "w").close()
+        self.configure()
+
+    def configure(self):
+        with open(f"{self.data}/postgresql.conf", "w") as conf:
+            conf.write(f"""
+listen_addresses = ''
+unix_socket_directories = '{ROOT}'
+port = {self.port}
+dynamic_library_path = '{os.path.dirname(LIBRARY)}:$libdir'
+shared_preload_libraries = 'pgquorum_ops_test'
+max_connections = 30
+max_wal_size = '128MB'
+wal_level = replica
+hot_standby = on
+wal_keep_size = '256MB'
+max_standby_streaming_delay = -1
+max_standby_archive_delay = -1
+autovacuum = off
+fsync = on
+log_line_prefix = '%m [%p] %b '
+logging_collector = off
+include_if_exists = 'pgquorum.conf'
+""")
+
+    def start(self, expect=True):
+        self.log = f"{ROOT}/{self.name}.log"
+        done = subprocess.run([f"{BINDIR}/pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t",
+                               "30" if expect else "2", "start"], capture_output=True, text=True)
+        check((done.returncode == 0) == expect, f"{self.name}: {done.stdout}{self.tail()}")
+
+    def stop(self, mode="immediate"):
+        subprocess.run([f"{BINDIR}/pg_ctl", "-D", self.data, "-m", mode, "-w", "stop"],
+                       capture_output=True)
+
+    def tail(self, lines=15):
+        with open(self.log) as log:
+            return "".join(log.readlines()[-lines:])
+
+    def pid(self):
+        with open(f"{self.data}/postmaster.pid") as f:
+            return int(f.readline())
+
+    def connect(self):
+        connection = psycopg2.connect(host=ROOT, port=self.port, user="postgres", dbname="postgres")
+        connection.autocommit = True
+        return connection
+
+    def sql(self, statement):
+        connection = self.connect()
+        try:
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            return cursor.fetchone()[0] if cursor.description else None
+        finally:
+            connection.close()
+
+    def op(self, *arguments):
+        text = "|".join(str(a) for a in arguments)
+        connection = self.connect()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("SELECT pgquorum_ops(%s)", (text,))
+            return json.loads(cursor.fetchone()[0], strict=False)
+        finally:
+            connection.close()
+
+    def ok(self, *arguments):
+        answer = self.op(*arguments)
+        check(answer.get("ok", True), f"{self.name} {arguments}: {answer}")
+        return answer
+
+    def facts(self):
+        return self.op("facts")
+
+    def follow(self, upstream, timeline, slot=None, lift=0, generation=1):
+        if upstream is None:
+            return self.ok("apply", "", "", "", "", "", 0, generation, lift, 100)
+        slot = f"pgquorum_{self.name}" if slot is None else slot
+        return self.ok("apply", ROOT, upstream.port, f"{self.name}.t{timeline}", slot, "", 0,
+                       generation, lift, 100)
+
+    def lead(self, names, g, generation):
+        return self.ok("apply", "", "", "", "", ",".join(names), g, generation, 0, 100)
+
+    def streaming_from(self, upstream):
+        f = self.facts()
+        return f["receiver_streaming"] and f["receiver_port"] == upstream.port
+
+    def end_receiver(self):
+        def gone():
+            self.ok("end_receiver")
+            return not self.facts()["receiver_running"]
+        return await_("receiver gone", gone)
+
+    def settle(self):
+        self.ok("watch_replay")
+        await_("end of replay", lambda: self.op("replay_end")["settled"])
+        return self.op("replay_end")
+
+    def history_files(self):
+        return {int(os.path.basename(p)[:8], 16): os.path.getsize(p)
+                for p in glob.glob(f"{self.data}/pg_wal/*.history")}
+
+
+n1, n2, n3 = Server("n1", 55411), Server("n2", 55412), Server("n3", 55413)
+
+
+def setup():
+    n1.init()
+    n1.start()
+    n1.sql(f"CREATE FUNCTION pgquorum_ops(text) RETURNS text LANGUAGE c STRICT AS "
+           f"'{LIBRARY}', 'pgquorum_ops'")
+    n1.sql("CREATE TABLE t (a int, pad text)")
+    n2.clone(n1)
+    n3.clone(n1)
+    n2.start()
+    n3.start()
+
+
+def test_primary_facts():
+    f = n1.facts()
+    check(not f["in_recovery"] and f["timeline"] == 1 and f["ancestors"] == [], f)
+    check(lsn(n1.sql("SELECT pg_current_wal_flush_lsn()")) >= f["flush"] > 0, f)
+    check(f["system_identifier"] == int(n1.sql("SELECT system_identifier FROM pg_control_system()")), f)
+    check(f["checkpointed_timeline"] and f["wal_writable"] and f["warnings"] == "", f)
+    check(f["client_backends"] == 1, f["client_backends"])
+    n1.sql("INSERT INTO t SELECT g, 'x' FROM generate_series(1, 100) g")
+    check(n1.facts()["flush"] > f["flush"], "flush does not move")
+    for kind in ("cached", "invalidate"):
+        note(f"Gather() {kind}: {n1.op('bench', kind, 500)['ns_each'] / 1000:.1f} us")
+
+
+def test_guard():
+    for _ in range(3):
+        answer = n1.op("error")
+        check(answer["sqlstate"] == "22012" and "raised with a lock held" in answer["error"], answer)
+    check(n1.ok("slots")["slots"] == [], "the lock was not released")
+
+
+def test_files():
+    path = f"{ROOT}/pledge"
+    check(not n1.ok("pledge", path, 5)["there"], "absent pledge")
+    n1.ok("pledge", path, 5, "epoch 7")
+    check(n1.ok("pledge", path, 5)["content"] == "epoch 7", "pledge")
+    check(n1.op("pledge", path, 6)["sqlstate"] == "XX001", "foreign pledge accepted")
+    with open(path, "r+b") as f:
+        f.seek(20)
+        byte = f.read(1)
+        f.seek(20)
+        f.write(bytes([byte[0] ^ 1]))
+    check(n1.op("pledge", path, 5)["sqlstate"] == "XX001", "damaged pledge accepted")
+
+
+def test_follow():
+    n1.ok("slot_ensure", "pgquorum_n2")
+    n1.ok("slot_ensure", "pgquorum_n3")
+    n1.ok("slot_ensure", "pgquorum_n3")
+    for node in (n2, n3):
+        node.follow(n1, 1)
+        note(f"{node.name} streams {await_('streaming', lambda: node.streaming_from(n1)):.0f} ms "
+             "after its first upstream was written")
+        check(node.op("in_force")["ok"], node.op("in_force"))
+    await_("two senders", lambda: [s["state"] for s in n1.facts()["senders"]] == [3, 3])
+    f = n1.facts()
+    check(sorted(s["name"] for s in f["senders"]) == ["n2.t1", "n3.t1"], f["senders"])
+    n1.sql("INSERT INTO t SELECT g, 'y' FROM generate_series(1, 100) g")
+    flush = n1.facts()["flush"]
+    await_("flush reported", lambda: all(s["flush"] >= flush for s in n1.facts()["senders"]))
+    f = n2.facts()
+    check(f["receiver_slot"] == "pgquorum_n2" and f["receiver_timeline"] == 1, f)
+    await_("receiver flushed", lambda: n2.facts()["receiver_flushed"] >= flush)
+    await_("replayed", lambda: n2.facts()["replay_end"] >= flush)
+
+
+def test_sync_list():
+    check(not n1.facts()["sync_defined"], "list defined too early")
+    n1.lead(["n2.t1", "n3.t1"], 1, 2)
+    ms = await_("list in force", lambda: n1.facts()["sync_defined"] and
+                [s["priority"] for s in n1.facts()["senders"]] == [1, 1])
+    note(f"list in force in checkpointer and walsenders after {ms:.0f} ms")
+    check(n1.sql("SHOW synchronous_standby_names") == 'ANY 1 ("n2.t1","n3.t1")', "list text")
+    check(n1.op("in_force")["ok"], n1.op("in_force"))
+    check(n1.op("apply", "", "", "", "", "a", 2, 2, 0, 0)["sqlstate"] == "22023", "g beyond names")
+    n1.sql("ALTER SYSTEM SET synchronous_standby_names = 'other'")
+    n1.sql("SELECT pg_reload_conf()")
+    await_("override seen", lambda: not n1.op("in_force")["ok"])
+    n1.sql("ALTER SYSTEM RESET synchronous_standby_names")
+    n1.sql("SELECT pg_reload_conf()")
+    await_("override gone", lambda: n1.op("in_force")["ok"])
+
+
+def test_waiters():
+    """A commit that nobody acknowledges: seen, and dropped unanswered by terminate_clients."""
+    n1.lead(["nobody.t1"], 1, 3)
+    await_("list", lambda: n1.sql("SHOW synchronous_standby_names") == 'ANY 1 ("nobody.t1")')
+    pid = os.fork()
+    if pid == 0:
+        try:
+            n1.sql("INSERT INTO t VALUES (-1, 'waiter')")
+        except psycopg2.Error:
+            os._exit(7)
+        os._exit(0)
+    await_("waiter", lambda: n1.facts()["sync_waiters"] == 1)
+    check(n1.op("clients")["all"] == 2, n1.op("clients"))
+    try:
+        n1.op("terminate_clients")
+    except psycopg2.Error:
+        pass  # this session too
+    check(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7, "the commit was acknowledged")
+    await_("no waiter", lambda: n1.facts()["sync_waiters"] == 0)
+    n1.lead(["n2.t1", "n3.t1"], 1, 4)
+
+
+def test_slots_on_standby():
+    before = n2.facts()
+    n2.ok("slot_ensure", "pgquorum_n3")
+    n2.ok("slot_ensure", "pgquorum_n1")
+    slots = {s["name"]: s for s in n2.ok("slots")["slots"]}
+    check(set(slots) == {"pgquorum_n1", "pgquorum_n3"} and
+          all(s["restart"] > 0 and s["active_pid"] == 0 for s in slots.values()), slots)
+    start = slots["pgquorum_n1"]["restart"]
+    end = before["replay_end"]
+    check(n2.ok("slot_advance", "pgquorum_n1", end, end)["value"], "did not move")
+    check(not n2.ok("slot_advance", "pgquorum_n1", start, end)["value"], "moved backwards")
+    check(not n2.ok("slot_advance", "pgquorum_n1", end + 10**9, end)["value"], "moved past the end")
+    check(n2.sql("SELECT restart_lsn - '0/0' FROM pg_replication_slots WHERE slot_name = 'pgquorum_n1'")
+          == end, "restart_lsn")
+    # In use on the primary: refused, tolerated.
+    check(n1.op("slot_drop", "pgquorum_n2")["sqlstate"] == "55006", "dropped a slot in use")
+    check(not n1.ok("slot_advance", "pgquorum_n2", 2**60, 2**60)["value"], "advanced a slot in use")
+    # Logical, and the bound of the server.
+    n1.ok("slot_drop", "absent")
+    n2.ok("reconcile", "n2", end, 0, f"n1={end},n2=0,n4=0")
+    names = sorted(s["name"] for s in n2.ok("slots")["slots"])
+    check(names == ["pgquorum_n1", "pgquorum_n4"], names)
+    n2.ok("reconcile", "n2", end, 1024, f"n1={end},n3=0")
+    slots = {s["name"]: s["restart"] for s in n2.ok("slots")["slots"]}
+    check(slots["pgquorum_n3"] >= end - 1024, (slots, end))
+    # A restart keeps them.
+    n2.sql("CHECKPOINT")
+    n2.stop("fast")
+    n2.start()
+    await_("slots restored", lambda: n2.op("slots").get("ok"))
+    check({s["name"]: s["restart"] for s in n2.ok("slots")["slots"]} == slots, "slots after restart")
+    n2.follow(n1, 1)
+    await_("streaming", lambda: n2.streaming_from(n1))
+    # The worker's flags: no other process's were overwritten (EnterProcArray).
+    check(n2.sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walreceiver'") == 1, "")
+
+
+def test_switch_upstream():
+    samples = []
+    for upstream in (n2, n1, n2, n1, n2, n1):
+        n3.follow(upstream, 1)
+        samples.append(await_("switch", lambda: n3.streaming_from(upstream)))
+    note("upstream switched in " + ", ".join(f"{ms:.0f}" for ms in samples) + " ms")
+    n3.follow(None, 1)
+    note(f"upstream cleared: receiver gone after "
+         f"{await_('gone', lambda: not n3.facts()['receiver_running']):.0f} ms")
+    n3.follow(n1, 1)
+    await_("streaming", lambda: n3.streaming_from(n1))
+
+
+def test_ends_walsenders():
+    old = {s["name"]: s["pid"] for s in n1.facts()["senders"]}
+    check(n1.ok("end_senders", "n3.t1")["value"] == 1, "told")
+    await_("a new one", lambda: {s["name"]: s["pid"] for s in n1.facts()["senders"]}.get("n3.t1")
+           not in (None, old["n3.t1"]))
+    check({s["name"]: s["pid"] for s in n1.facts()["senders"]}["n2.t1"] == old["n2.t1"], "the other")
+    check(n1.op("duplicates")["senders"] == [], "duplicates")
+    extra = subprocess.Popen([f"{BINDIR}/pg_receivewal", "-D", ROOT, "--no-loop", "-d",
+                              f"host={ROOT} port={n1.port} user=postgres application_name=n3.t1"],
+                             stderr=subprocess.DEVNULL)
+    try:
+        await_("duplicate", lambda: len(n1.op("duplicates")["senders"]) == 1)
+        stale = n1.op("duplicates")["senders"][0]["pid"]
+        live = [s["pid"] for s in n1.facts()["senders"] if s["name"] == "n3.t1"]
+        check(stale == min(live, key=lambda p: os.stat(f"/proc/{p}").st_ctime_ns), (stale, live))
+    finally:
+        extra.kill()
+        extra.wait()
+
+
+def test_probe():
+    n1.ok("probe")
+    await_("probe", lambda: n1.op("probe_result")["ended"])
+    answer = n1.op("probe_result")
+    check(answer["alive"], answer)
+    note(f"live listener answers in {answer['us']} us")
+    connection = n1.connect()  # while connecting is still possible
+    cursor = connection.cursor()
+    os.kill(n1.pid(), signal.SIGSTOP)
+    try:
+        cursor.execute("SELECT pgquorum_ops('probe')")
+        time.sleep(1.2)
+        cursor.execute("SELECT pgquorum_ops('probe_result')")
+        answer = json.loads(cursor.fetchone()[0])
+        check(answer["ended"] and not answer["alive"], answer)
+        note(f"stopped listener: {answer['error']}")
+    finally:
+        os.kill(n1.pid(), signal.SIGCONT)
+        connection.close()
+
+
+def test_end_of_replay():
+    n3.ok("watch_replay")
+    answer = n3.op("replay_end")
+    check(not answer["settled"] and "upstream" in answer["obstacle"], answer)
+    # Much received, nothing replayed: settled only when all is.
+    n3.sql("SELECT pg_wal_replay_pause()")
+    await_("paused", lambda: n3.sql("SELECT pg_get_wal_replay_pause_state()") == "paused")
+    n1.sql("INSERT INTO t SELECT g, repeat('z', 500) FROM generate_series(1, 100000) g")
+    flush = n1.facts()["flush"]
+    await_("received", lambda: n3.facts()["receiver_flushed"] >= flush)
+    n3.follow(None, 1, lift=1)
+    time.sleep(0.3)
+    check(n3.facts()["receiver_running"], "the server itself has ended the receiver")
+    note(f"receiver of a paused standby ended in {n3.end_receiver():.0f} ms")
+    behind = n3.facts()
+    check(behind["replay_paused"] and behind["replay_end"] < flush, behind)
+    check(n3.ok("follows", behind["replay_end"])["value"], "WAL follows but was not found")
+    n3.ok("watch_replay")
+    time.sleep(0.3)
+    answer = n3.op("replay_end")
+    check(not answer["settled"] and answer["obstacle"] == "replay is paused", answer)
+    received = n3.facts()["receiver_flushed"]
+    n3.ok("lift_pause")
+    ms = await_("settled", lambda: n3.op("replay_end")["settled"], 60)
+    answer = n3.op("replay_end")
+    check(answer["end"] >= flush and answer["timeline"] == 1, (answer, flush))
+    check(not n3.ok("follows", answer["end"])["value"], "something follows the end")
+    note(f"{(answer['end'] - behind['replay_end']) >> 20} MB replayed and settled in {ms:.0f} ms "
+         f"(received {received - answer['end']} bytes beyond the last whole record)")
+    answer = n3.settle()
+    note(f"settled with nothing to replay in {answer['us'] / 1000:.1f} ms")
+    # After a restart without upstream the position is what is on disk.
+    n3.stop("immediate")
+    n3.start()
+    n3.follow(None, 1)
+    again = n3.settle()
+    check(again["end"] == answer["end"], (again, answer))
+    check(not n3.facts()["receiver_moved"], "a receiver that never ran has moved")
+    n3.follow(n1, 1)
+    await_("streaming", lambda: n3.streaming_from(n1))
+
+
+def test_replay_conflict():
+    reader = n3.connect()
+    cursor = reader.cursor()
+    cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+    cursor.execute("SELECT count(*) FROM t")
+    n1.sql("DELETE FROM t WHERE pad = 'y'")
+    n1.sql("VACUUM t")
+    n1.sql("INSERT INTO t VALUES (0, 'after')")
+    flush = n1.facts()["flush"]
+    await_("received", lambda: n3.facts()["receiver_flushed"] >= flush)
+    time.sleep(0.2)
+    n3.follow(None, 1)
+    n3.end_receiver()
+    n3.ok("watch_replay")
+    time.sleep(0.3)
+    answer = n3.op("replay_end")
+    check(not answer["settled"] and answer["obstacle"] == "WAL is being replayed", answer)
+    try:
+        n3.op("cancel_conflicts")
+    except psycopg2.errors.SerializationFailure:
+        pass  # this query too: every transaction is told
+    ms = await_("settled", lambda: n3.op("replay_end")["settled"])
+    note(f"replay conflict ended, settled {ms:.0f} ms later")
+    check(n3.op("replay_end")["end"] >= flush, "end")
+    reader.close()
+    n3.follow(n1, 1)
+    await_("streaming", lambda: n3.streaming_from(n1))
+
+
+def test_promote_assigned():
+    n1.sql("INSERT INTO t VALUES (1, 'last of timeline 1')")
+    flush = n1.facts()["flush"]
+    await_("all have it", lambda: n2.facts()["replay_end"] >= flush and n3.facts()["replay_end"] >= flush)
+    for node in (n2, n3):
+        node.follow(None, 1)
+    await_("receivers gone", lambda: not (n2.facts()["receiver_running"] or
+                                          n3.facts()["receiver_running"]))
+    n1.stop("immediate")
+    check(n2.op("promote", 1, 1)["sqlstate"] == "55000", "promoted to its own timeline")
+    end = n2.settle()["end"]
+    n2.lead(["n3.t7"], 1, 10)
+    n2.ok("promote", 1, 7)
+    check(n2.op("promote", 1, 8)["sqlstate"] == "55000", "promoted twice")
+    await_("promoted", lambda: n2.op("promotion")["state"] != 1)
+    answer = n2.op("promotion")
+    check(answer["state"] == 2, answer)
+    note(f"promoted 1 -> 7 in {answer['us'] / 1000:.0f} ms")
+    f = n2.facts()
+    check(f["timeline"] == 7 and f["ancestors"] == [{"timeline": 1, "end": end}], (f, end))
+    files = n2.history_files()
+    check({t: size == 0 for t, size in files.items()} ==
+          {2: True, 3: True, 4: True, 5: True, 6: True, 7: False}, files)
+    marker = n2.ok("marker", "barrier 10")
+    check(marker["timeline"] == 7 and n2.facts()["flush"] >= marker["end"], marker)
+    note(f"marker written and flushed in {marker['us']} us")
+    check(n3.op("marker", "x")["sqlstate"] == "25006", "marker on a standby")
+    dump = run(f"{BINDIR}/pg_waldump", "-p", f"{n2.data}/pg_wal", "-t", "7", "-r", "LogicalMessage", "-s",
+               f"{end >> 32:X}/{end & 0xffffffff:X}", "-e",
+               f"{marker['end'] >> 32:X}/{marker['end'] & 0xffffffff:X}")
+    check("pgquorum" in dump, dump)
+    n2.ok("checkpoint")
+    ms = await_("checkpoint", lambda: (n2.op("invalidate"), n2.facts())[1]["checkpointed_timeline"])
+    note(f"checkpoint on the new timeline done {ms:.0f} ms after it was requested")
+    # The other standby crosses the gap.
+    n2.ok("slot_ensure", "pgquorum_n3")
+    n3.follow(n2, 7, generation=11)
+    ms = await_("follows to timeline 7", lambda: n3.facts()["replay_timeline"] == 7 and
+                n3.facts()["replay_end"] >= marker["end"])
+    note(f"the other standby is on timeline 7 and past the marker after {ms:.0f} ms")
+    check(sorted(n3.history_files()) == [2, 3, 4, 5, 6, 7], n3.history_files())
+    await_("counts", lambda: [(s["name"], s["priority"]) for s in n2.facts()["senders"]] == [("n3.t7", 1)])
+
+
+def test_gap_after_restart():
+    """What a standby has flushed of timeline 7 must be found again by its next start."""
+    # No checkpoint record of timeline 7 has been replayed into pg_control by force: restart point on 1.
+    n2.sql("INSERT INTO t VALUES (7, 'on timeline 7')")
+    flush = n2.facts()["flush"]
+    await_("flushed", lambda: n3.facts()["receiver_flushed"] >= flush and
+           n3.facts()["replay_end"] >= flush)
+    control = n3.facts()["checkpoint_timeline"], n3.facts()["min_recovery_timeline"]
+    n3.stop("immediate")
+    with open(f"{n3.data}/pgquorum.conf", "w"):
+        pass
+    n3.start()
+    n3.follow(None, 7, generation=12)
+    end = n3.settle()
+    check(end["timeline"] == 7 and end["end"] >= flush, (end, flush))
+    note(f"restart with placeholders: position on timeline 7 (pg_control said {control})")
+    # The same without the placeholders.
+    n3.stop("immediate")
+    for timeline in range(2, 7):
+        os.unlink(f"{n3.data}/pg_wal/{timeline:08X}.history")
+    n3.start()
+    n3.follow(None, 7, generation=13)
+    lost = n3.settle()
+    note(f"restart without them: timeline {lost['timeline']}, {lost['end'] - end['end']:+d} bytes")
+    changed = n3.ok("normalize", 1)["value"]
+    check(changed == 5, changed)
+    n3.stop("immediate")
+    n3.start()
+    n3.follow(None, 7, generation=14)
+    again = n3.settle()
+    check((again["timeline"], again["end"]) == (end["timeline"], end["end"]), (again, end))
+    note("normalized: the position is back")
+
+
+def test_placeholders_above():
+    """A crash between placeholder and promotion."""
+    n3.ok("place", 7, 12)
+    check(sorted(n3.history_files()) == list(range(2, 12)), n3.history_files())
+    time.sleep(0.3)
+    n3.stop("immediate")
+    n3.start(expect=False)
+    check("waiting for WAL to become available" in n3.tail(), n3.tail())
+    note("placeholders above the newest history: the next start waits for ever, as documented")
+    n3.stop("immediate")
+    for timeline in range(8, 12):  # what boot does by NormalizeTimelines
+        os.unlink(f"{n3.data}/pg_wal/{timeline:08X}.history")
+    n3.start()
+    n3.ok("place", 7, 12)
+    check(n3.ok("normalize", 1)["value"] == 4, "normalize")
+    check(sorted(n3.history_files()) == list(range(2, 8)), n3.history_files())
+    n3.follow(n2, 7, generation=15)
+    await_("streaming", lambda: n3.streaming_from(n2))
+
+
+def test_old_primary_rewinds():
+    """pg_rewind across the gap, then streaming."""
+    run(f"{BINDIR}/pg_ctl", "-D", n1.data, "-l", f"{ROOT}/n1.log", "-w", "start")
+    n1.lead([], 0, 20)
+    await_("list empty", lambda: n1.sql("SHOW synchronous_standby_names") == "")
+    n1.sql("INSERT INTO t VALUES (1, 'diverged')")
+    n1.stop("fast")
+    out = subprocess.run([f"{BINDIR}/pg_rewind", "-D", n1.data, "--source-server",
+                          f"host={ROOT} port={n2.port} user=postgres dbname=postgres"],
+                         capture_output=True, text=True)
+    check(out.returncode == 0 and "Done" in out.stderr + out.stdout, out)
+    n1.configure()
+    open(f"{n1.data}/standby.signal", "w").close()
+    open(f"{n1.data}/pgquorum.conf", "w").close()
+    n2.ok("slot_ensure", "pgquorum_n1")
+    n1.start()
+    n1.follow(n2, 7, generation=21)
+    await_("streaming", lambda: n1.streaming_from(n2))
+    check(n1.sql("SELECT count(*) FROM t WHERE pad = 'diverged'") == 0, "diverged row is there")
+    check(n1.facts()["replay_timeline"] == 7, n1.facts())
+    note(f"rewound, history files {sorted(n1.history_files())}")
+
+
+def test_promote_again():
+    """A failed candidate's id is a real gap: 7 -> 9, with two standbys that know only 7."""
+    n3.follow(None, 7, generation=30)
+    await_("gone", lambda: not n3.facts()["receiver_running"])
+    n3.settle()
+    n3.lead(["n1.t9"], 1, 31)
+    n2.stop("immediate")
+    n3.ok("promote", 7, 9)
+    await_("promoted", lambda: n3.op("promotion")["state"] != 1)
+    check(n3.op("promotion")["state"] == 2 and n3.facts()["timeline"] == 9, n3.op("promotion"))
+    check([a["timeline"] for a in n3.facts()["ancestors"]] == [1, 7], n3.facts())
+    n3.ok("slot_ensure", "pgquorum_n1")
+    n1.follow(n3, 9, generation=32)
+    await_("follows", lambda: n1.facts()["replay_timeline"] == 9)
+    note(f"promoted 7 -> 9; the follower has history files {sorted(n1.history_files())}")
+
+
+def test_cancel_promotion():
+    n1.follow(None, 9, generation=40)
+    await_("gone", lambda: not n1.facts()["receiver_running"])
+    n1.settle()
+    # A stopped startup process cannot take the request up.
+    startup = n1.facts()["startup_pid"]
+    os.kill(startup, signal.SIGSTOP)
+    n1.ok("promote", 9, 11)
+    check(n1.ok("cancel_promotion")["value"], "cancel")
+    os.kill(startup, signal.SIGCONT)
+    time.sleep(0.5)
+    check(n1.facts()["in_recovery"], "promoted although withdrawn")
+    n1.ok("promote", 9, 11)
+    await_("promoted", lambda: n1.op("promotion")["state"] != 1)
+    check(n1.op("promotion")["state"] == 2 and n1.facts()["timeline"] == 11, n1.op("promotion"))
+
+
+def test_stop():
+    begin = time.monotonic()
+    pid = n1.pid()
+    try:
+        n1.op("stop", "immediate")
+    except psycopg2.Error:
+        pass
+    await_("stopped", lambda: not os.path.exists(f"/proc/{pid}") or
+           open(f"/proc/{pid}/stat").read().split()[2] == "Z")
+    note(f"immediate stop in {(time.monotonic() - begin) * 1000:.0f} ms")
+
+
+def main():
+    tests = [value for name, value in list(globals().items()) if name.startswith("test_")]
+    try:
+        setup()
+        for test in tests:
+            print(test.__name__, flush=True)
+            test()
+        print("all passed")
+    except BaseException:
+        for node in (n1, n2, n3):
+            if os.path.exists(f"{ROOT}/{node.name}.log"):
+                node.log = f"{ROOT}/{node.name}.log"
+                print(f"--- {node.name}\n{node.tail(25)}")
+        raise
+    finally:
+        for node in (n1, n2, n3):
+            node.stop()
+        shutil.rmtree(ROOT, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
