@@ -1,0 +1,111 @@
+"""Test Anything Protocol. A test file is a list of functions run by main(); each is one test:
+
+    def accepts_writes(test):
+        with test.cluster() as cluster: ...
+    main(accepts_writes, ...)
+
+An exception fails the test and the next one runs. Everything made by test.cluster() or test.network() is taken
+down whatever happens; a failed test keeps its servers' logs below BUILD/tap-logs.
+"""
+import atexit
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import traceback
+
+from .cluster import Cluster
+from .network import Network
+
+
+class Skip(Exception):
+    """The test cannot run here; its text says why."""
+
+
+class Test:
+    """One test function: its name, its notes and what it has to take down."""
+
+    def __init__(self, name):
+        self.name = name
+        self._stack = contextlib.ExitStack()
+        self._clusters = []
+
+    def cluster(self, **arguments):
+        cluster = Cluster(**arguments)
+        self._clusters.append(cluster)
+        self._stack.callback(cluster.down)
+        cluster.up()
+        return cluster
+
+    def network(self, nodes=3):
+        if os.geteuid() != 0:
+            raise Skip("network namespaces need root")
+        network = Network(nodes)
+        self._stack.callback(network.down)
+        network.up()
+        return network
+
+    def directory(self):
+        """A private directory, removed at the end, that servers may use."""
+        path = pathlib.Path(f"/tmp/pgquorum-tap-{os.getpid()}-{self.name}")
+        path.mkdir(mode=0o755)
+        self._stack.callback(shutil.rmtree, path, ignore_errors=True)
+        return path
+
+    def on_end(self, function, *arguments):
+        self._stack.callback(function, *arguments)
+
+    def skip(self, reason):
+        raise Skip(reason)
+
+    def note(self, text):
+        for line in str(text).splitlines():
+            print(f"# {line}", flush=True)
+
+    def keep_logs(self):
+        build = pathlib.Path(os.environ.get("PGQUORUM_BUILD", "/tmp"))
+        target = build / "tap-logs" / f"{pathlib.Path(sys.argv[0]).stem}-{self.name}-{os.getpid()}"
+        for cluster in self._clusters:
+            cluster.save_logs(target / cluster.name)
+            for node, tail in cluster.log_tails().items():
+                self.note(f"--- {cluster.name} {node}, last lines of the log")
+                self.note(tail)
+        if self._clusters:
+            self.note(f"logs kept in {target}")
+
+    def close(self):
+        self._stack.close()
+
+
+def _run_one(number, function):
+    name = function.__name__
+    test = Test(name)
+    # The process may be told to end (prove's timeout, Ctrl-C): no server must outlive it.
+    atexit.register(test.close)
+    try:
+        function(test)
+        result = f"ok {number} - {name}"
+    except Skip as reason:
+        result = f"ok {number} - {name} # SKIP {reason}"
+    except Exception:  # pylint: disable=broad-except
+        test.note(traceback.format_exc())
+        test.keep_logs()
+        result = f"not ok {number} - {name}"
+    finally:
+        try:
+            test.close()
+        finally:
+            atexit.unregister(test.close)
+    print(result, flush=True)
+    return not result.startswith("not")
+
+
+def main(*functions):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    wanted = sys.argv[1:]
+    chosen = [f for f in functions if not wanted or f.__name__ in wanted]
+    print(f"1..{len(chosen)}", flush=True)
+    passed = [_run_one(number, function) for number, function in enumerate(chosen, 1)]
+    sys.exit(0 if all(passed) and chosen else 1)
