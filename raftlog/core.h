@@ -107,8 +107,9 @@ class Core {
   void SnapshotTaken(const SnapshotMeta& meta);
   // The log store is about to release entries up to `through` (<= the newest snapshot's index).
   void Compact(Index through);
-  // A SnapshotWrite was carried out; `offset` is where the next piece belongs. An offset smaller
-  // than the piece's end (0: start again) asks the leader to resend from there.
+  // A SnapshotWrite was carried out (reported in the order of the writes); `offset` is where the
+  // next piece belongs. An offset smaller than the piece's end (0: start again) asks the leader to
+  // resend from there.
   void SnapshotWritten(const SnapshotMeta& meta, uint64_t offset);
   // A SnapshotSend to this follower could not be read; the newest snapshot is tried instead.
   void SnapshotUnavailable(NodeId to);
@@ -316,7 +317,7 @@ class Core {
   NodeId incoming_from_;
   uint64_t incoming_written_ = 0;    // confirmed by the runtime
   uint64_t incoming_requested_ = 0;  // handed to the runtime
-  bool incoming_gap_reported_ = false;
+  uint64_t incoming_gap_ = 0;        // the piece whose being too far ahead was reported; 0: none
   std::optional<SnapshotMeta> install_wanted_;  // to go into the next batch
   std::optional<SnapshotMeta> installing_;      // until durable
   std::optional<SnapshotMeta> restore_wanted_;  // for the state machine

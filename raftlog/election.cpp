@@ -126,7 +126,9 @@ void Core::CountVote(NodeId voter, bool granted) {
       return;
     case Vote::kWon:
       if (role_ == Role::kPreCandidate) {
-        StartElection(false, forced_);
+        if (CanCampaign()) {  // its disk may have stalled since it asked
+          StartElection(false, forced_);
+        }
       } else {
         BecomeLeader();
       }

@@ -133,18 +133,19 @@ void Core::HandleSnapshotChunk(Message& m) {
     incoming_ = m.snapshot;
     incoming_written_ = 0;
     incoming_requested_ = 0;
-    incoming_gap_reported_ = false;
+    incoming_gap_ = 0;
   }
   if (m.offset != incoming_requested_) {
-    if (m.offset > incoming_requested_ && !incoming_gap_reported_) {
-      incoming_gap_reported_ = true;  // once: every later piece of the window has the same gap
+    if (m.offset > incoming_requested_ && (incoming_gap_ == 0 || m.offset <= incoming_gap_)) {
+      // Once for a window, whose later pieces have the same gap; again when the leader repeats it.
+      incoming_gap_ = m.offset;
       ReplySnapshot(m.snapshot, incoming_requested_, true);
     } else if (m.offset < incoming_requested_) {
       ReplySnapshot(m.snapshot, incoming_written_, false);
     }
     return;
   }
-  incoming_gap_reported_ = false;
+  incoming_gap_ = 0;
   incoming_requested_ += m.chunk.size();
   out_.snapshot_writes.push_back({m.snapshot, m.offset, std::move(m.chunk)});
 }
@@ -169,7 +170,7 @@ void Core::SnapshotWritten(const SnapshotMeta& meta, uint64_t offset) {
   incoming_written_ = offset;
   if (rewind) {
     incoming_requested_ = offset;
-    incoming_gap_reported_ = false;
+    incoming_gap_ = 0;
   }
   if (!rewind && offset == meta.size) {
     InstallReceived();

@@ -1,21 +1,18 @@
-// One Raft instance at work: drives a Core with a timer, a log store and a transport, on two
-// threads of its own.
+// One Raft instance as a running thing: the pure core (raftlog/core.h), its log on disk
+// (raftlog/storage) and the threads between them. Rules of use: README.md.
 //
-//   core thread    owns the Core and the state machine: ticks, messages, proposals, applying. It
-//   never
-//                  waits for the disk's writes, so that a stalled disk cannot keep a leader in
-//                  office.
-//   writer thread  owns the log store: takes all batches that wait and makes them durable with one
-//   sync.
-//
-// Threads start in Start() with every signal blocked and call nothing outside this library but the
-// callbacks given here. Callbacks run on the core thread and must not wait.
+// Threads, all created by Start() with every signal blocked, none calls anything of PostgreSQL:
+//   core    owns the core and the state machine; timers, inputs, observers, answers
+//   writer  the log: one write and one fdatasync at a time, everything queued goes into the next
+//   files   snapshots, spare segments
+// The core's thread never waits for a sync, so a stuck disk does not keep a leader alive.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,113 +20,195 @@
 #include "base/histogram.h"
 #include "base/status.h"
 #include "raftlog/core.h"
-#include "raftlog/metrics.h"
+#include "raftlog/membership.h"
 #include "raftlog/options.h"
+#include "raftlog/sessions.h"
+#include "raftlog/storage/file.h"
+#include "raftlog/storage/log_store.h"
 #include "raftlog/types.h"
 
 namespace pgquorum::raft {
 
-// Sends bytes (an encoded Message) to a member. Never waits; may drop: Raft repeats.
+// Outcome of a proposal is unknown: it may have been applied or may still be (timeout, restart,
+// leader lost after it was sent). Repeat it only in a session.
+inline constexpr std::string_view kErrOutcomeUnknown = "08007";
+// The host is stopping or has stopped.
+inline constexpr std::string_view kErrStopped = "57P01";
+
+// Carries EncodeMessage's bytes. Called from all of the host's threads at once: must be
+// thread-safe, must not block, may drop, and must not call back into the host.
 class Transport {
  public:
   virtual ~Transport() = default;
   virtual void Send(NodeId to, std::string bytes) = 0;
 };
 
-// Deterministic: two nodes that applied the same entries are equal. Lives on the core thread.
+// Deterministic, and only on the core's thread (during Start() on the caller's). Each entry is
+// given exactly once in a process life, in log order, starting behind the restored snapshot.
 class StateMachine {
  public:
   virtual ~StateMachine() = default;
-  // Each command once, in order. What it returns goes to the proposer, if that is this node.
+  // A committed command; the result goes to whoever proposed it here.
   virtual std::string Apply(const Entry& entry) = 0;
+  // A committed configuration with the bytes its proposer added.
+  virtual void ApplyConfiguration(Index index, const Configuration& configuration,
+                                  std::string_view context) {
+    (void)index, (void)configuration, (void)context;
+  }
+  // Everything applied so far, for Restore on any node.
   virtual std::string Snapshot() = 0;
-  // Replaces the whole state. An error is fatal to the host.
-  virtual Status Restore(const SnapshotMeta& meta, std::string_view data) = 0;
+  // Replaces all state. An error is fatal to the host.
+  virtual Status Restore(const SnapshotMeta& meta, std::string_view bytes) = 0;
 };
 
-struct HostOptions {
-  Options core;
-  std::string directory;  // of this instance's log and snapshots
-  uint64_t cluster_id = 0;
-  // Not empty: an empty directory becomes the log of a founding member of this configuration.
-  // Empty: it waits for a leader to bring it the log.
-  Configuration bootstrap;
-  // A snapshot is taken after this many applied entries, or this many bytes of log.
-  uint64_t snapshot_entries = 10'000;
-  uint64_t snapshot_bytes = uint64_t{64} << 20;
-  std::size_t max_inbox_messages = 10'000;  // beyond: the newest message is dropped (Raft repeats)
-};
-
+// All on the core's thread, none may block or call the host's Stop(). Any may be empty.
 struct HostObservers {
-  // Before the entry may be acknowledged; also for every entry found in the log at the start.
+  // An entry is about to be written and sent: before anything can acknowledge it. Start() calls it
+  // for every entry found in the log above the snapshot.
   std::function<void(const Entry&)> on_appended;
-  // Entries from `first` on were removed from this node's log.
-  std::function<void(Index first)> on_truncated;
-  // After entries were applied, and when the leadership as this node sees it changed.
-  std::function<void()> on_change;
-  // The host has stopped acting: it neither votes nor acknowledges any more.
+  // Entries at and after `from` are gone, and will be replaced. Before their on_appended.
+  std::function<void(Index from)> on_truncated;
+  std::function<void(const Leadership&)> on_leadership_change;
+  // These were applied; none is empty.
+  std::function<void(std::span<const Entry>)> on_applied;
+  // The state machine was replaced by this snapshot.
+  std::function<void(const SnapshotMeta&)> on_restored;
+  // Once: the host neither votes nor acknowledges any more. Only Stop() is left.
   std::function<void(const Status&)> on_fatal;
 };
 
-struct PeerStatus {
-  NodeId id;
-  Index match;
-  bool active = false;  // heard of in the last election timeout
+struct HostOptions {
+  Options raft;  // id and seed included
+
+  std::string directory;  // of this instance alone; its parent exists
+  uint64_t cluster_id = 0;
+  bool adopt_moved_directory = false;  // see StateDirectory::Open
+  LogStoreOptions log;
+  // Only for founders, and equal on all of them: used when the directory holds nothing yet. Nodes
+  // that join later start empty and learn the configuration from the leader.
+  std::optional<Configuration> bootstrap;
+  std::string bootstrap_context;  // of the first configuration entry
+
+  // A snapshot is taken when any of these is reached since the last one (0: not by this).
+  uint64_t snapshot_entries = 100'000;
+  uint64_t snapshot_bytes = uint64_t{64} << 20;  // of applied entries (SizeOf)
+  uint64_t snapshot_interval_ms = 0;
+  uint64_t retain_entries = 5'000;  // kept behind a snapshot for slow followers
+
+  uint32_t stall_ticks = 8;               // the core's thread slept this long: Core::NoteStall
+  uint64_t proposal_timeout_ms = 10'000;  // then kErrOutcomeUnknown
+  // Bounds. Beyond them: messages are dropped (Raft repeats them), proposals refused
+  // (kErrOverloaded), messages with entries dropped while the disk is this far behind.
+  uint64_t max_queued_messages = 10'000;
+  uint64_t max_queued_message_bytes = uint64_t{64} << 20;
+  uint64_t max_queued_proposals = 100'000;
+  uint64_t max_unwritten_bytes = uint64_t{64} << 20;
+
+  // Replaceable for tests. `boottime_ns` also counts the time the machine was suspended.
+  FileSystem* fs = nullptr;               // null: PosixFileSystem()
+  std::function<uint64_t()> boottime_ns;  // empty: CLOCK_BOOTTIME
+
+  Status Validate() const;
 };
 
+struct PeerStatus {
+  NodeId node;
+  Index match;
+  Index next;
+  ProgressState state = ProgressState::kProbe;
+  bool recent_active = false;
+  uint64_t inflight_messages = 0;
+  uint64_t inflight_bytes = 0;
+};
+
+// As of the last tick or change of leadership.
 struct HostStatus {
-  Role role = Role::kFollower;
+  NodeId id;
   Term term;
   NodeId vote;
+  Role role = Role::kFollower;
   NodeId leader;
-  Index first_index;
-  Index last_index;
-  Index commit_index;
-  Index applied_index;
-  Index snapshot_index;
-  // Leader: everything up to the first entry of its term is applied here.
-  bool leader_caught_up = false;
-  Configuration configuration;  // the latest in the log, committed or not
-  Index configuration_index;
+  Index commit;
+  Index applied;
+  Index first;   // of the log
+  Index last;    // appended
+  Index stable;  // durable here
+  SnapshotMeta snapshot;
+  Configuration configuration;  // the latest in the log
+  bool refilling = false;       // damaged: neither votes nor campaigns
+  NodeId transferring_to;
   std::vector<PeerStatus> peers;  // leader only
-  uint64_t log_bytes = 0;
-  uint64_t leader_changes = 0;
-  uint64_t proposals_pending = 0;
-  uint64_t messages_dropped = 0;  // at the bound of the inbox
-  Metrics core;
-  Histogram commit_latency_us;  // from a local proposal to its application
-  Histogram fsync_latency_us;
+  Metrics metrics;
+  LogStoreStats log;
+  std::string damage;  // found at the start
+  Status fatal;
+
+  uint64_t queued_messages = 0;
+  uint64_t queued_proposals = 0;
+  uint64_t waiting_proposals = 0;  // proposed, not yet applied
+  uint64_t unwritten_batches = 0;
+  uint64_t unwritten_bytes = 0;
+  uint64_t dropped_messages = 0;  // at the bounds
+  uint64_t malformed_messages = 0;
+  uint64_t refused_proposals = 0;
+  uint64_t snapshots_taken = 0;
+  uint64_t stalls = 0;
+  Histogram sync_us;    // write + fdatasync of a group
+  Histogram group;      // batches in a group
+  Histogram commit_us;  // from Propose to applied, own proposals
 };
 
-// Status of the outcome; index and result when it was applied. Called exactly once, on the core
-// thread (or the caller's, when the host has ended).
-using ProposalDone = std::function<void(const Status&, Index, const std::string& result)>;
+// `index` and `result` are meaningful when the status is ok.
+using ProposeDone = std::function<void(Status, Index index, std::string result)>;
+// The state machine, on the core's thread, is at least as new as the read demands.
+using ReadDone = std::function<void(Status, Index index)>;
 
 class Host {
  public:
-  // Opens or creates the log, restores the state machine and starts the threads. `transport` and
-  // `machine` outlive the host.
-  static Result<std::unique_ptr<Host>> Start(HostOptions options, Transport& transport,
-                                             StateMachine& machine, HostObservers observers);
-  // Stops the threads; open proposals end with an error that leaves their outcome open.
-  virtual ~Host() = default;
+  // Neither opens a file nor starts a thread. `transport` and `machine` outlive the host.
+  Host(HostOptions options, Transport& transport, StateMachine& machine, HostObservers observers);
+  ~Host();  // Stop()
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
 
-  // All of these are safe from any thread and never wait for the disk or the network.
+  // Opens the directory, restores the state machine, starts the threads. At most once. Errors: of
+  // the options, the directory, the stores; then nothing runs.
+  Status Start();
+  // Ends the threads and answers everything that waits with kErrStopped. Not from a callback.
+  void Stop();
 
-  // Bytes that arrived from a member, authenticated by the transport.
-  virtual void Receive(NodeId from, std::string bytes) = 0;
-  virtual void ReportUnreachable(NodeId peer) = 0;
-  virtual void ReportPeerDead(NodeId peer) = 0;
+  // All of the following from any thread; answers come on the core's thread, or before the call
+  // returns when the host is stopped or its queue is full.
 
-  // On any member: a follower passes it on to the leader. Errors: RX001 no leader is known, RX003
-  // too many proposals wait, RX000 the outcome is open (leadership changed, no answer).
-  virtual void Propose(std::string command, ProposalDone done) = 0;
-  // Leader only.
-  virtual void ProposeConfig(std::vector<ConfigChange> changes, ProposalDone done) = 0;
-  // Asks for it; whether it happened shows in Status().
-  virtual Status TransferLeadership(NodeId target) = 0;
+  // Bytes of EncodeMessage that the transport received from the authenticated peer `from`.
+  void Receive(NodeId from, std::string_view bytes);
+  void ReportUnreachable(NodeId peer);
+  void ReportPeerDead(NodeId peer);  // see Core::ReportPeerDead
 
-  virtual HostStatus Status() const = 0;
+  // On a follower it goes to the leader (options.raft.forward_proposals). Ok: committed, and
+  // applied here. kErrOutcomeUnknown: see there. Others: not executed, e.g. kErrNoLeader,
+  // kErrOverloaded, kErrTooLarge.
+  void Propose(std::string command, ProposeDone done);
+  // An exactly-once command, or (session none) the opening of a session: `index` then names it.
+  void ProposeSession(const SessionCommand& command, ProposeDone done);
+  // Leader only; done when the first configuration entry is applied.
+  void ProposeConfig(std::vector<ConfigChange> changes, std::string context, ProposeDone done);
+  void ReadIndex(ReadMode mode, ReadDone done);
+  // `done` tells whether the transfer was begun (leader only).
+  void TransferLeadership(NodeId target, std::function<void(Status)> done);
+  void Campaign();
+  // A snapshot now, whatever the limits say.
+  void TakeSnapshot();
+  // Runs on the core's thread, between inputs.
+  void Run(std::function<void()> task);
+
+  HostStatus GetStatus() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace pgquorum::raft
+
+#include "base/pure.h"

@@ -71,7 +71,8 @@ class World {
     bool paused = false;
     bool syncing = false;
     uint64_t disk_stuck_until = 0;
-    std::vector<std::function<void()>> backlog;            // what arrives while it is paused
+    uint64_t piece_done_at = 0;                  // pieces of snapshots are written in order
+    std::vector<std::function<void()>> backlog;  // what arrives while it is paused
     std::map<std::pair<Index, Term>, uint64_t> proposals;  // own and forwarded: operation
     std::map<uint64_t, Index> reads;                       // request: floor when it began
     std::map<uint64_t, uint64_t> forwards;                 // request: operation

@@ -1,5 +1,6 @@
 // The runtime of a simulated node: carries out what its core asks for, in the order that the
 // contract demands, and may die between any two steps.
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -74,7 +75,8 @@ void World::HandleOutput(Node& node, Output& out) {
       return;
     }
     SnapshotMeta meta = piece.meta;
-    OnNode(node.id, now_ + random_.Below(plan_.sync_us_max),
+    node.piece_done_at = std::max(node.piece_done_at, now_) + random_.Below(plan_.sync_us_max);
+    OnNode(node.id, node.piece_done_at,
            [meta, offset](Node& at) { at.core->SnapshotWritten(meta, offset); });
   }
   if (out.restore) {
