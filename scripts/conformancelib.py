@@ -1,6 +1,7 @@
 """The conformance table: conformance/AREA.tsv, a row for each id of conformance/ids.txt.
 
-A row is `id, state, title, where or why, tests`, separated by tabs; tests are paths separated by blanks.
+A row is `id, state, title, where or why, tests`, separated by tabs; tests are paths separated by blanks. Where the
+requirement is a piece of documentation, the page stands in the place of the test.
 """
 
 import pathlib

@@ -4,6 +4,7 @@ A part is a program scripts/lint.d/NN_name. It calls `report` for each finding a
 LINT_ROOT names another tree to look at: 99_selftest uses it to show that every part fails on a bad example.
 """
 
+import functools
 import os
 import pathlib
 import re
@@ -13,6 +14,7 @@ import sys
 ROOT = pathlib.Path(os.environ.get("LINT_ROOT") or pathlib.Path(__file__).resolve().parent.parent)
 # Bad examples live here; nothing but the self-test reads them.
 TESTDATA = "scripts/lint.testdata/"
+PURE_ROOMS = ("base/", "raftlog/", "cachefusion/", "bgworkers/failover/")
 _findings = []
 
 
@@ -64,6 +66,7 @@ def includes(name):
             yield number, m.group(1) == '"', m.group(2)
 
 
+@functools.cache
 def allowed(part):
     """{key: reason} of scripts/lint.allow/PART: one exception a line, `key  reason`, each with its reason."""
     path = ROOT / "scripts/lint.allow" / part
@@ -76,6 +79,13 @@ def allowed(part):
                     report(f"scripts/lint.allow/{part}", number, "an exception needs a reason after two spaces")
                 rows[key.strip()] = reason.strip()
     return rows
+
+
+@functools.cache
+def is_pure(name):
+    """Files without PostgreSQL, clock, thread, disk and network: the pure rooms, and policies beside their worker."""
+    policy = name.startswith("bgworkers/") and re.search(r"_policy\.(h|cpp)$", name) and name not in allowed("policies")
+    return bool(policy) or name.startswith(PURE_ROOMS)
 
 
 def report(name, number, message):
