@@ -7,6 +7,7 @@ import pathlib
 import re
 
 import conformancelib
+import sqlobjects
 
 EFFECT = {"postmaster": "restart", "sighup": "reload", "superuser": "session (superuser)", "user": "session",
           "internal": "read only"}
@@ -19,208 +20,107 @@ def cell(text):
 
 
 def table(head, rows):
-    return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)] + \
-        ["| " + " | ".join(r) + " |" for r in rows]
+    return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)] + ["| " + " | ".join(r) + " |" for r in rows]
+
+
+# ---- settings --------------------------------------------------------------------------------------
+def node_setting(s):
+    allowed = ", ".join(s.get("values", [])) or (f"{s['min']} to {s['max']}" if "min" in s else "")
+    default = str(s["default"]).lower() if s["type"] == "bool" else f"{s['default']} {s.get('unit', '')}".strip()
+    meaning = " ".join(part.rstrip(".") + "." for part in (s["short"], s.get("long", "")) if part)
+    return f"`{s['name']}`", s["type"], cell(default) or "empty", allowed, EFFECT[s["context"]], cell(meaning)
 
 
 def cluster_settings(root):
-    """[(name, default, allowed, meaning)] from the policies' settings.h: `// pgquorum.NAME: meaning` above the member."""
+    """Rows of the policies' knobs. In settings.h each has `// pgquorum.NAME: meaning` above its member and default;
+    in settings.cpp `("pgquorum.NAME", lowest, highest)`."""
     member = re.compile(r"((?:^ *//.*\n)+)^ *[\w:]+ \w+ = ([^;]+);", re.M)
+    limit = re.compile(r"\"(pgquorum\.\w+)\",\s*([-\d']+),\s*([\w']+)\)")
     rows = []
-    for path in sorted(pathlib.Path(root, "bgworkers").glob("*/settings.h")):
-        source = path.with_suffix(".cpp")
-        limits = dict(re.findall(r'"(pgquorum\.\w+)",\s*([-\d\']+,\s*[\w\']+)\)', source.read_text() if source.exists() else ""))
-        for comment, default in member.findall(path.read_text()):
-            m = re.match(r"(pgquorum\.\w+)[,:] (.*)", " ".join(re.sub(r"^ *// ?", "", line) for line in comment.splitlines()))
-            if m:
-                name, meaning = m.groups()
-                unit = " ms" if "kMs" in default else ""
-                words = re.match(r"(\w+) or (\w+)\b", meaning)
-                if words and default in ("true", "false"):
-                    default, limits[name] = words.group(1), " or ".join(words.groups())
-                rows.append((name, number(default) + unit, limits.get(name, "").replace("'", "").replace(", ", " to ").replace(
-                    "kTebibyte", "1 TiB") + unit * (name in limits), meaning[0].upper() + meaning[1:]))
+    for header in sorted(pathlib.Path(root, "bgworkers").glob("*/settings.h")):
+        source = header.with_suffix(".cpp")
+        limits = {n: (low, high) for n, low, high in limit.findall(source.read_text() if source.exists() else "")}
+        for comment, default in member.findall(header.read_text()):
+            words = " ".join(re.sub(r"^ *// ?", "", line) for line in comment.splitlines())
+            if m := re.match(r"(pgquorum\.\w+)[,:] (.*)", words):
+                rows.append(cluster_setting(m.group(1), m.group(2), default, limits.get(m.group(1))))
     return sorted(rows)
+
+
+def cluster_setting(name, meaning, default, limits):
+    unit = " ms" if "kMs" in default else ""
+    allowed = "on, off" if default in ("true", "false") else ""
+    if limits:
+        allowed = " to ".join(number(n) for n in limits) + unit
+    value = number(default) + unit
+    if (words := re.match(r"(\w+) or (\w+)\b", meaning)) and default in ("true", "false"):
+        value, allowed = words.group(1), f"{words.group(1)}, {words.group(2)}"
+    return f"`{name}`", value, allowed, cell(meaning[0].upper() + meaning[1:])
 
 
 def number(expression):
     """`10'000 * kMs` is 10000, `16ull << 20` is 16 MiB."""
-    text = expression.replace("'", "").replace("* kMs", "").replace("false", "off").replace("true", "on").strip()
-    m = re.fullmatch(r"(\d+)ull << 20", text)
-    return f"{m.group(1)} MiB" if m else text
+    text = expression.replace("'", "").replace("* kMs", "").strip()
+    if m := re.fullmatch(r"(\d+)ull << 20", text):
+        return f"{m.group(1)} MiB"
+    return {"false": "off", "true": "on", "kTebibyte": "1 TiB"}.get(text, text)
 
 
 def settings_page(root, settings):
-    rows = []
-    for s in settings:
-        bounds = ", ".join(s.get("values", [])) or (f"{s['min']} to {s['max']}" if "min" in s else "")
-        default = str(s["default"]).lower() if s["type"] == "bool" else f"{s['default']} {s.get('unit', '')}".strip()
-        meaning = s["short"] + (". " if not s["short"].endswith(".") else " ") * bool(s.get("long")) + s.get("long", "")
-        rows.append((f"`{s['name']}`", s["type"], cell(default) or "empty", bounds, EFFECT[s["context"]], cell(meaning)))
-    out = ["# Settings", "", NOTE.format("`registry/settings` and `bgworkers/*/settings.h`"), "", "## Settings of a node", "",
-           "In `postgresql.conf`, on the command line, or by `ALTER SYSTEM`.", ""]
-    out += table(("setting", "type", "default", "allowed", "takes effect", "meaning"), rows)
-    shared = [(f"`{n}`", d, a, cell(m)) for n, d, a, m in cluster_settings(root)]
-    if shared:
-        out += ["", "## Settings of the cluster", "", "Kept in the cluster's log, the same on every node; they take effect when the change is applied.",
-                ""] + table(("setting", "default", "allowed", "meaning"), shared)
+    out = ["# Settings", "", NOTE.format("`registry/settings` and `bgworkers/*/settings.h`"), "",
+           "## Settings of a node", "", "In `postgresql.conf`, on the command line, or by `ALTER SYSTEM`.", ""]
+    out += table(("setting", "type", "default", "allowed", "takes effect", "meaning"), map(node_setting, settings))
+    if shared := cluster_settings(root):
+        out += ["", "## Settings of the cluster", "",
+                "Kept in the cluster's log, the same on every node; they take effect when the change is applied.", ""]
+        out += table(("setting", "default", "allowed", "meaning"), shared)
     return "\n".join(out) + "\n"
 
 
+# ---- SQLSTATEs, functions, views -------------------------------------------------------------------
 def sqlstates_page(states):
-    own = [(f"`{c}`", n, cell(m)) for c, n, m, _ in states if c.startswith("RX")]
-    standard = [(f"`{c}`", n, cell(m)) for c, n, m, _ in states if not c.startswith("RX")]
     head = ("SQLSTATE", "name", "meaning")
-    return "\n".join(["# SQLSTATEs", "", NOTE.format("`registry/sqlstates`"), "", "## Standard codes", "",
-                      "Used wherever clients and poolers already know what to do.", ""] + table(head, standard) +
-                     ["", "## Codes of pgquorum", "", "Class `RX`; the third character is the area.", ""] + table(head, own)) + "\n"
-
-
-# ---- SQL objects -----------------------------------------------------------------------------------
-def statements(sql):
-    """Statements of a script without comments; semicolons inside quotes, dollar quotes and parentheses do not end one."""
-    token = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\"[^\"]*\"|\$(\w*)\$.*?\$\1\$|[;()]|[^;()'\"$/-]+|.", re.S)
-    parts, depth = [], 0
-    for m in token.finditer(sql):
-        t = m.group(0)
-        if t.startswith(("--", "/*")):
-            continue
-        depth += (t == "(") - (t == ")")
-        if t == ";" and depth == 0:
-            yield "".join(parts).strip()
-            parts = []
-        else:
-            parts.append(t)
-
-
-def unquote(literal):
-    """The value of 'a' or of 'a' 'b' on several lines."""
-    return "".join(p.replace("''", "'") for p in re.findall(r"'((?:[^']|'')*)'", literal))
-
-
-WORD_AFTER_RESULT = r"(?:LANGUAGE|AS|STABLE|VOLATILE|IMMUTABLE|STRICT|PARALLEL|SECURITY|CALLED|ROWS|COST|SET)\b"
-FUNCTION = re.compile(r"CREATE (?:OR REPLACE )?FUNCTION\s+(\w+)\.(\w+)\s*\((.*?)\)\s*RETURNS\s+"
-                      rf"(TABLE\s*\(.*?\)(?=\s+{WORD_AFTER_RESULT})|.*?)\s+{WORD_AFTER_RESULT}", re.S | re.I)
-VIEW = re.compile(r"CREATE (?:OR REPLACE )?VIEW\s+system\.(\w+)\s*(?:\((.*?)\)\s*)?(?:WITH\s*\(.*?\)\s*)?AS\b(.*)", re.S | re.I)
-
-
-def parse_sql(root):
-    """({name: function}, {name: view}) of schema system, with their comments and rights."""
-    functions, views, rows_of = {}, {}, {}
-    for path in sorted(pathlib.Path(root, "sql/install").glob("*.sql")):
-        for s in statements(path.read_text()):
-            if m := FUNCTION.match(s):
-                schema, name, args, result = m.groups()
-                columns = re.match(r"TABLE\s*\((.*)\)\s*$", result, re.S | re.I)
-                outs = [a[4:] for a in split_list(args) if a.upper().startswith("OUT ")]
-                outs = split_list(columns.group(1)) if columns else outs
-                rows_of[f"{schema}.{name}"] = [cell(c).split(" ", 1) for c in outs]
-                if schema == "system":
-                    many = columns or "SETOF" in result.upper()
-                    functions[name] = dict(
-                        args=", ".join(cell(a) for a in split_list(args) if not a.upper().startswith("OUT ")),
-                        result=("rows of " if many else "") + "(" + ", ".join(cell(c) for c in outs) + ")" if outs else cell(result),
-                        file=path.name, line=line_of(path, f"system.{name}"), comment="", who="everybody")
-            elif m := VIEW.match(s):
-                name, head, query = m.groups()
-                source = re.search(r"FROM\s+(\w+\.\w+)\s*\(", query)
-                whole = source and re.match(r"\s*SELECT\s+(\w+\.)?\*", query, re.I)
-                columns = [[c.strip(), ""] for c in head.split(",")] if head else rows_of.get(source.group(1), []) if whole else []
-                views[name] = dict(columns=columns, comments={}, file=path.name, line=line_of(path, f"system.{name}"),
-                                   comment="", who="everybody")
-            else:
-                attach(s, functions, views)
-    return functions, views
-
-
-def line_of(path, needle):
-    return next((n for n, line in enumerate(path.read_text().splitlines(), 1) if needle in line), 1)
-
-
-def split_list(text):
-    parts, depth = [""], 0
-    for c in text:
-        depth += (c == "(") - (c == ")")
-        if c == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += c
-    return [p.strip() for p in parts if p.strip()]
-
-
-def attach(statement, functions, views):
-    """COMMENT ON, REVOKE and GRANT."""
-    m = re.match(r"COMMENT ON (FUNCTION|VIEW|COLUMN)\s+system\.(\w+)(?:\.(\w+))?\s*(?:\(.*?\)\s*)?IS\s+(.*)$", statement, re.S | re.I)
-    if m:
-        kind, name, column, text = m.groups()
-        target = functions.get(name) if kind.upper() == "FUNCTION" else views.get(name)
-        if target is not None and column:
-            target["comments"][column] = unquote(text)
-        elif target is not None:
-            target["comment"] = unquote(text)
-        return
-    m = re.match(r"(GRANT|REVOKE)\s+.*?\sON\s+(?:FUNCTION\s+|TABLE\s+)?(.*)\s+(?:TO|FROM)\s+(.*)$", statement, re.S | re.I)
-    if m and "system." in m.group(2):
-        for name in re.findall(r"system\.(\w+)", m.group(2)):
-            for target in (functions.get(name), views.get(name)):
-                if target is not None:
-                    target["who"] = "superusers" if m.group(1).upper() == "REVOKE" else ", ".join(f"`{w.strip()}`" if w.strip().upper() != "PUBLIC"
-                                                                                                   else "everybody" for w in m.group(3).split(","))
+    rows = [(f"`{code}`", name, cell(meaning)) for code, name, meaning, _ in states]
+    out = ["# SQLSTATEs", "", NOTE.format("`registry/sqlstates`"), "", "## Standard codes", "",
+           "Used wherever clients and poolers already know what to do.", ""]
+    out += table(head, [r for r in rows if not r[0].startswith("`RX")])
+    out += ["", "## Codes of pgquorum", "", "Class `RX`; the third character is the area.", ""]
+    out += table(head, [r for r in rows if r[0].startswith("`RX")])
+    return "\n".join(out) + "\n"
 
 
 def sql_page(root):
-    functions, views = parse_sql(root)
-    out = ["# Functions and views", "", NOTE.format("`sql/install`") + " All are in schema `system` and work on standbys too, unless said otherwise.",
+    objects = sqlobjects.Objects(root)
+    out = ["# Functions and views", "",
+           NOTE.format("`sql/install`"), "All are in schema `system` and work on standbys too, unless said otherwise.",
            "", "## Functions", ""]
     out += table(("function", "returns", "who may call it", "meaning"),
-                 [(f"`system.{n}({f['args']})`", f"`{f['result']}`", f["who"], cell(f["comment"]))
-                  for n, f in sorted(functions.items())])
-    out += ["", "## Views", ""]
-    if not views:
-        out.append("None yet.")
-    for name, v in sorted(views.items()):
-        out += [f"### system.{name}", "", f"{cell(v['comment'])} (Readable by {v['who']}.)".strip(), ""]
-        named = v["columns"] or [[c, ""] for c in v["comments"]]
-        out += table(("column", "type", "meaning"), [(f"`{c[0]}`", cell(c[1]) if len(c) > 1 else "", cell(v["comments"].get(c[0], ""))) for c in named])
-        out.append("")
-    return "\n".join(out).rstrip("\n") + "\n"
-
-
-def sql_problems(root):
-    """[(file, line, problem)]: what the reference page could not describe."""
-    functions, views = parse_sql(root)
-    for kind, objects in (("function", functions), ("view", views)):
-        for name, o in objects.items():
-            if not o["comment"]:
-                yield f"sql/install/{o['file']}", o["line"], f"{kind} system.{name} has no COMMENT ON {kind.upper()}"
-    for name, v in views.items():
-        for column in v["comments"].keys() - {c[0] for c in v["columns"]} if v["columns"] else ():
-            yield f"sql/install/{v['file']}", v["line"], f"view system.{name} has no column {column}"
-        if not v["columns"] and not v["comments"]:
-            yield f"sql/install/{v['file']}", v["line"], f"the columns of system.{name} are unknown: COMMENT ON COLUMN describes them"
-    for path in sorted(pathlib.Path(root, "sql/install").glob("*.sql")):
-        for name in re.findall(r"^CREATE (?:OR REPLACE )?(?:FUNCTION|VIEW)\s+system\.(\w+)", path.read_text(), re.M | re.I):
-            if name not in functions and name not in views:
-                yield f"sql/install/{path.name}", line_of(path, f"system.{name}"), f"system.{name} has no RETURNS that make docs understands"
+                 [(f"`system.{name}({f['args']})`", f"`{f['result']}`", f["who"], cell(f["comment"]))
+                  for name, f in sorted(objects.functions.items())])
+    out += ["", "## Views"] + ([] if objects.views else ["", "None yet."])
+    for name, v in sorted(objects.views.items()):
+        columns = v["columns"] or [(c, "") for c in v["comments"]]
+        out += ["", f"### system.{name}", "", f"{cell(v['comment'])} (Readable by {v['who']}.)".strip(), ""]
+        out += table(("column", "type", "meaning"),
+                     [(f"`{c}`", cell(kind), cell(v["comments"].get(c, ""))) for c, kind in columns])
+    return "\n".join(out) + "\n"
 
 
 # ---- changelog -------------------------------------------------------------------------------------
 def fragments(root):
     """({kind: [entry]}, [(file, line, problem)]) of changelog.d: `Kind: what changed for a user`, an entry a line."""
     entries, problems = {}, []
-    for path in sorted(pathlib.Path(root, "changelog.d").glob("*")):
-        if path.name.startswith("."):
-            continue
+    for path in sorted(p for p in pathlib.Path(root, "changelog.d").glob("*") if not p.name.startswith(".")):
         name = f"changelog.d/{path.name}"
         if path.suffix != ".md":
             problems.append((name, 1, "a fragment is changelog.d/area_slug.md"))
             continue
-        for number, line in enumerate(path.read_text().splitlines(), 1):
+        for number_, line in enumerate(path.read_text().splitlines(), 1):
             kind, _, entry = line.partition(": ")
             if kind not in CHANGES or not entry.strip():
-                problems.append((name, number, f"a line is `Kind: text` with one of {', '.join(CHANGES)}"))
+                problems.append((name, number_, f"a line is `Kind: text` with one of {', '.join(CHANGES)}"))
             elif len(entry) > 160:
-                problems.append((name, number, f"{len(entry)} characters; an entry has at most 160"))
+                problems.append((name, number_, f"{len(entry)} characters; an entry has at most 160"))
             else:
                 entries.setdefault(kind, []).append(entry.strip())
     return entries, problems
@@ -232,16 +132,17 @@ def changelog(root):
     old = path.read_text() if path.exists() else "# Changelog\n\n## Unreleased\n"
     entries, _ = fragments(root)
     section = ["## Unreleased", ""]
-    for kind in CHANGES:
-        if kind in entries:
-            section += [f"### {kind}", ""] + [f"- {e}" for e in entries[kind]] + [""]
+    for kind in (k for k in CHANGES if k in entries):
+        section += [f"### {kind}", ""] + [f"- {e}" for e in entries[kind]] + [""]
     body = "\n".join(section).rstrip("\n") + "\n"
-    return re.sub(r"^## Unreleased\n.*?(?=^## |\Z)", lambda m: body + ("\n" if m.end() < len(old) else ""), old, count=1, flags=re.S | re.M)
+    unreleased = re.compile(r"^## Unreleased\n.*?(?=^## |\Z)", re.S | re.M)
+    return unreleased.sub(lambda m: body + ("\n" if m.end() < len(old) else ""), old, count=1)
 
 
 def all_pages(root, settings, states):
     """{path below docs: text}"""
-    pages = {"reference/settings.md": settings_page(root, settings), "reference/sqlstates.md": sqlstates_page(states),
+    pages = {"reference/settings.md": settings_page(root, settings),
+             "reference/sqlstates.md": sqlstates_page(states),
              "reference/sql.md": sql_page(root)}
     if pathlib.Path(root, "conformance/ids.txt").exists():
         pages["conformance.md"] = conformancelib.page(root)
