@@ -102,6 +102,7 @@ void FactGatherer::Invalidate() {
   backends_read_at_ = 0;
   control_read_at_ = 0;
   disk_read_at_ = 0;
+  timelines_read_at_ = 0;
   history_of_ = Timeline();
 }
 
@@ -119,6 +120,7 @@ const PostgresFacts& FactGatherer::Gather() {
   GatherReceiver();
   GatherReplay();
   GatherHistory();
+  GatherNewestTimeline();
   GatherSyncQueue();
   GatherControl();
   GatherDisk();
@@ -205,6 +207,25 @@ void FactGatherer::GatherHistory() {
   }
   facts_.history.ancestors = std::move(ancestors).value();
   history_of_ = timeline;
+  timelines_read_at_ = 0;
+}
+
+void FactGatherer::GatherNewestTimeline() {
+  const int64_t now = facts_.gathered_at_ns;
+  if (timelines_read_at_ == 0 || now - timelines_read_at_ >= kTimelinesIntervalNs) {
+    Result<TimelineFiles> files = ListTimelineFiles(".");
+    if (files.ok()) {
+      timelines_read_at_ = now;
+      for (const std::vector<uint32_t>* ids : {&files.value().real, &files.value().placeholders}) {
+        if (!ids->empty()) {
+          facts_.newest_known = std::max(facts_.newest_known, Timeline(ids->back()));
+        }
+      }
+    } else {
+      Warn("timeline files", files.status());
+    }
+  }
+  facts_.newest_known = std::max(facts_.newest_known, facts_.history.timeline);
 }
 
 void FactGatherer::GatherSenders() {

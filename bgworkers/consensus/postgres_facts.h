@@ -85,6 +85,9 @@ struct PostgresFacts {
   // on a primary and the replay end on a standby. Empty timeline: not known yet (no record
   // replayed).
   failover::History history;
+  // The highest timeline id that any history file here has, placeholders included, or the current
+  // one: an assigned id must be above it (PlaceTimelinePlaceholders). Looked up every few seconds.
+  Timeline newest_known;
 
   // Primary only; zero in recovery.
   Lsn insert;
@@ -135,6 +138,7 @@ class FactGatherer {
   void GatherReceiver();
   void GatherReplay();
   void GatherHistory();
+  void GatherNewestTimeline();
   void GatherSenders();
   void GatherBackends();
   void ReadBackends();
@@ -144,6 +148,8 @@ class FactGatherer {
   void Warn(const char* part, const Status& status);
 
   static constexpr int64_t kSlowIntervalNs = 1'000'000'000;
+  // Lists pg_wal, which may hold thousands of files.
+  static constexpr int64_t kTimelinesIntervalNs = 5'000'000'000;
 
   PostgresFacts facts_;
   std::vector<std::string> warnings_;
@@ -152,6 +158,7 @@ class FactGatherer {
   int64_t backends_read_at_ = 0;
   int64_t control_read_at_ = 0;
   int64_t disk_read_at_ = 0;
+  int64_t timelines_read_at_ = 0;
   Timeline history_of_;
   Lsn last_received_;
   int64_t last_received_at_ = 0;

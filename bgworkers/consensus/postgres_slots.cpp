@@ -208,7 +208,8 @@ Status ReconcileSlots(const SlotPlan& plan) {
   }
   Status first;
   for (const SlotFact& slot : slots.value()) {
-    if (!slot.physical || slot.active_pid != 0 || !slot.name.starts_with(kPrefix)) {
+    if (!slot.physical || slot.active_pid != 0 || !slot.name.starts_with(kPrefix) ||
+        slot.name == RewindRetention::kSlot) {
       continue;
     }
     const std::string node = slot.name.substr(kPrefix.size());
@@ -222,6 +223,28 @@ Status ReconcileSlots(const SlotPlan& plan) {
     }
   }
   return first;
+}
+
+Status RewindRetention::Update(Lsn redo, Lsn own_end) {
+  if (!redo || redo == latest_) {
+    return Status::Ok();
+  }
+  Status status = SlotsUsable();
+  if (status.ok() && Find(kSlot).invalidated) {
+    status = DropSlot(kSlot);  // max_slot_wal_keep_size was exceeded; begin anew
+  }
+  if (status.ok()) {
+    status = EnsureSlot(kSlot);
+  }
+  if (status.ok() && latest_) {
+    // `latest_` is now the one before. After a start of the worker it is not known, and the slot
+    // waits.
+    status = AdvanceSlot(kSlot, latest_, own_end).status();
+  }
+  if (status.ok()) {
+    latest_ = redo;
+  }
+  return status;
 }
 
 }  // namespace pgquorum::consensus

@@ -60,4 +60,24 @@ struct SlotPlan {
 };
 Status ReconcileSlots(const SlotPlan& plan);
 
+// Keeps the WAL that a later pg_rewind of *this* node needs: back to the last checkpoint before the
+// point where it and its successor part. Without it that WAL is gone as a rule: the first
+// checkpoint after a crash, which pg_rewind itself provokes, removes all before itself (measured:
+// "could not find previous WAL record"). A slot of our own holds it, at the checkpoint before the
+// latest one, since the latest may lie behind the parting point. The price is one checkpoint
+// distance of WAL.
+class RewindRetention {
+ public:
+  // Call with fresh facts, every second or so.
+  //   redo: of the last checkpoint or restart point (ControlFact::checkpoint_redo)
+  //   own_end: end of the own WAL
+  Status Update(failover::Lsn redo, failover::Lsn own_end);
+
+  // Two underscores: no member's name can make this.
+  static constexpr char kSlot[] = "pgquorum__rewind";
+
+ private:
+  failover::Lsn latest_;
+};
+
 }  // namespace pgquorum::consensus

@@ -152,6 +152,7 @@ struct Machine {
   ReplayEndDetector replay_end;
   Promotion promotion;
   SettingsFile settings{"."};
+  RewindRetention retention;
   ListenerProbe probe;
   bool watch_replay = false;
   int64_t replay_asked = 0;
@@ -225,6 +226,7 @@ std::string FactsJson(FactGatherer* gatherer) {
       .Add("timeline", f.history.timeline)
       .Add("end", f.history.end)
       .Raw("ancestors", List(ancestors))
+      .Add("newest_known", f.newest_known)
       .Add("insert", f.insert)
       .Add("write", f.write)
       .Add("flush", f.flush)
@@ -442,6 +444,12 @@ const std::map<std::string, Operation>& Operations() {
          return Of(AdvanceSlot(a[1], Lsn(Number(a[2])), Lsn(Number(a[3]))));
        }},
       {"reconcile", Reconcile},
+      {"retain",
+       [](Machine& m, const Arguments&) {
+         m.gatherer.Invalidate();
+         const PostgresFacts& facts = m.gatherer.Gather();
+         return Of(m.retention.Update(facts.control.checkpoint_redo, facts.history.end));
+       }},
       {"end_senders",
        [](Machine& m, const Arguments& a) {
          const std::vector<WalSenderFact> senders = m.gatherer.Gather().senders;

@@ -82,7 +82,7 @@ max_connections = 30
 max_wal_size = '128MB'
 wal_level = replica
 hot_standby = on
-wal_keep_size = '256MB'
+wal_keep_size = 0
 max_standby_streaming_delay = -1
 max_standby_archive_delay = -1
 autovacuum = off
@@ -257,6 +257,22 @@ def test_sync_list():
     n1.sql("ALTER SYSTEM RESET synchronous_standby_names")
     n1.sql("SELECT pg_reload_conf()")
     await_("override gone", lambda: n1.op("in_force")["ok"])
+
+
+def test_retention():
+    """The slot that pg_rewind needs stays one checkpoint behind."""
+    n1.ok("retain")
+    first = n1.facts()["checkpoint_redo"]
+    slot = {s["name"]: s["restart"] for s in n1.ok("slots")["slots"]}["pgquorum__rewind"]
+    check(0 < slot <= first, (slot, first))
+    n1.sql("INSERT INTO t VALUES (0, 'retention')")
+    n1.sql("CHECKPOINT")
+    n1.ok("retain")
+    n1.ok("retain")
+    slot = {s["name"]: s["restart"] for s in n1.ok("slots")["slots"]}["pgquorum__rewind"]
+    check(slot == first < n1.facts()["checkpoint_redo"], (slot, first))
+    n1.ok("reconcile", "n1", n1.facts()["flush"], 0, "n2=0,n3=0")
+    check("pgquorum__rewind" in [s["name"] for s in n1.ok("slots")["slots"]], "reconciled away")
 
 
 def test_waiters():
@@ -462,6 +478,7 @@ def test_promote_assigned():
     check(answer["state"] == 2, answer)
     note(f"promoted 1 -> 7 in {answer['us'] / 1000:.0f} ms")
     f = n2.facts()
+    check(f["newest_known"] == 7, f)
     check(f["timeline"] == 7 and f["ancestors"] == [{"timeline": 1, "end": end}], (f, end))
     files = n2.history_files()
     check({t: size == 0 for t, size in files.items()} ==
@@ -541,35 +558,45 @@ def test_placeholders_above():
     await_("streaming", lambda: n3.streaming_from(n2))
 
 
+def rewind(node, source, timeline, generation):
+    out = subprocess.run([f"{BINDIR}/pg_rewind", "-D", node.data, "--source-server",
+                          f"host={ROOT} port={source.port} user=postgres dbname=postgres"],
+                         capture_output=True, text=True)
+    check(out.returncode == 0 and "Done" in out.stderr + out.stdout, out)
+    node.configure()
+    open(f"{node.data}/standby.signal", "w").close()
+    open(f"{node.data}/pgquorum.conf", "w").close()
+    source.ok("slot_ensure", f"pgquorum_{node.name}")
+    node.start()
+    node.follow(source, timeline, generation=generation)
+    await_("streaming", lambda: node.streaming_from(source))
+    check(node.sql("SELECT count(*) FROM t WHERE pad LIKE 'diverged%'") == 0, "diverged rows are there")
+    check(node.facts()["replay_timeline"] == timeline, node.facts())
+    note(f"rewound, history files {sorted(node.history_files())}")
+
+
 def test_old_primary_rewinds():
-    """pg_rewind across the gap, then streaming."""
+    """Across the gap, after checkpoints on the diverged side; wal_keep_size is 0."""
     run(f"{BINDIR}/pg_ctl", "-D", n1.data, "-l", f"{ROOT}/n1.log", "-w", "start")
     n1.lead([], 0, 20)
     await_("list empty", lambda: n1.sql("SHOW synchronous_standby_names") == "")
     n1.sql("INSERT INTO t VALUES (1, 'diverged')")
     n1.stop("fast")
-    out = subprocess.run([f"{BINDIR}/pg_rewind", "-D", n1.data, "--source-server",
-                          f"host={ROOT} port={n2.port} user=postgres dbname=postgres"],
-                         capture_output=True, text=True)
-    check(out.returncode == 0 and "Done" in out.stderr + out.stdout, out)
-    n1.configure()
-    open(f"{n1.data}/standby.signal", "w").close()
-    open(f"{n1.data}/pgquorum.conf", "w").close()
-    n2.ok("slot_ensure", "pgquorum_n1")
-    n1.start()
-    n1.follow(n2, 7, generation=21)
-    await_("streaming", lambda: n1.streaming_from(n2))
-    check(n1.sql("SELECT count(*) FROM t WHERE pad = 'diverged'") == 0, "diverged row is there")
-    check(n1.facts()["replay_timeline"] == 7, n1.facts())
-    note(f"rewound, history files {sorted(n1.history_files())}")
+    rewind(n1, n2, 7, 21)
 
 
 def test_promote_again():
     """A failed candidate's id is a real gap: 7 -> 9, with two standbys that know only 7."""
-    n3.follow(None, 7, generation=30)
-    await_("gone", lambda: not n3.facts()["receiver_running"])
+    for node in (n1, n3):
+        node.follow(None, 7, generation=30)
+        node.end_receiver()
     n3.settle()
     n3.lead(["n1.t9"], 1, 31)
+    # The old primary is ahead, by many segments since its last checkpoint.
+    n2.lead([], 0, 29)
+    await_("list empty", lambda: n2.sql("SHOW synchronous_standby_names") == "")
+    n2.ok("retain")
+    n2.sql("INSERT INTO t SELECT g, repeat('diverged', 60) FROM generate_series(1, 100000) g")
     n2.stop("immediate")
     n3.ok("promote", 7, 9)
     await_("promoted", lambda: n3.op("promotion")["state"] != 1)
@@ -579,6 +606,10 @@ def test_promote_again():
     n1.follow(n3, 9, generation=32)
     await_("follows", lambda: n1.facts()["replay_timeline"] == 9)
     note(f"promoted 7 -> 9; the follower has history files {sorted(n1.history_files())}")
+    n3.ok("checkpoint")
+    await_("checkpoint", lambda: (n3.op("invalidate"), n3.facts())[1]["checkpointed_timeline"])
+    n3.lead(["n1.t9", "n2.t9"], 1, 33)
+    rewind(n2, n3, 9, 34)
 
 
 def test_cancel_promotion():
@@ -596,6 +627,24 @@ def test_cancel_promotion():
     n1.ok("promote", 9, 11)
     await_("promoted", lambda: n1.op("promotion")["state"] != 1)
     check(n1.op("promotion")["state"] == 2 and n1.facts()["timeline"] == 11, n1.op("promotion"))
+
+
+def test_invalidated_slot():
+    n1.ok("slot_ensure", "pgquorum_n2")
+    n1.ok("slot_ensure", "pgquorum_n3")
+    n1.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '16MB'")
+    n1.sql("SELECT pg_reload_conf()")
+    await_("setting", lambda: n1.sql("SHOW max_slot_wal_keep_size") == "16MB")
+    for _ in range(4):
+        n1.sql("CREATE TABLE IF NOT EXISTS filler (a int)")
+        n1.sql("INSERT INTO filler VALUES (1)")
+        n1.sql("SELECT pg_switch_wal()")
+    n1.sql("CHECKPOINT")
+    slots = {s["name"]: s for s in n1.ok("slots")["slots"]}
+    check(slots["pgquorum_n2"]["invalidated"], slots)
+    n1.ok("reconcile", "n1", n1.facts()["flush"], 0, "n2=0,n3=0")
+    slots = {s["name"]: s for s in n1.ok("slots")["slots"]}
+    check(not slots["pgquorum_n2"]["invalidated"] and slots["pgquorum_n2"]["restart"] > 0, slots)
 
 
 def test_stop():
