@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "raftlog/codec.h"
+#include "raftlog/membership.h"
+
 #include "base/pure.h"
 
 namespace pgquorum::raft::sim {
@@ -14,6 +17,11 @@ std::string Text(Id id) {
 }
 
 }  // namespace
+
+void Checker::OnBootstrap(const Entry& entry) {
+  configurations_[{entry.index, entry.term}] = DecodeConfigEntry(entry.data).value().configuration;
+  entries_[{entry.index, entry.term}] = {HashOf(entry), Term()};
+}
 
 void Checker::OnStart(const Core& core) {
   memory_.erase(core.id());
@@ -59,6 +67,36 @@ void Checker::OnPersist(const Core& core, const Persist& batch) {
       Fail("log matching: entry " + Text(entry.index) + "/" + Text(entry.term) + " on node " +
            Text(core.id()) + " differs");
     }
+    if (entry.type != EntryType::kConfig) {
+      continue;
+    }
+    configurations_[{entry.index, entry.term}] =
+        DecodeConfigEntry(entry.data).value().configuration;
+    // Ongaro's rule for single-step changes (raft-dev, 2015).
+    bool own = core.role() == Role::kLeader && entry.term == core.term();
+    if (own && core.log().TermAt(core.log().commit()) != core.term()) {
+      Fail("node " + Text(core.id()) + " changes the configuration before a commit of its term");
+    }
+  }
+  CheckConfiguration(core);
+}
+
+// The configuration in force is the last one in the log, committed or not (thesis 4.1).
+void Checker::CheckConfiguration(const Core& core) {
+  Configuration expected = core.snapshot().configuration;
+  for (auto at = configurations_.rbegin(); at != configurations_.rend(); ++at) {
+    const auto& [index, term] = at->first;
+    if (index <= core.snapshot().index) {
+      break;
+    }
+    if (index <= core.log().last() && core.log().TermAt(index) == term) {
+      expected = at->second;
+      break;
+    }
+  }
+  if (core.configuration() != expected) {
+    Fail("node " + Text(core.id()) + " uses " + ToString(core.configuration()) + " instead of " +
+         ToString(expected));
   }
 }
 
@@ -126,6 +164,13 @@ void Checker::OnStep(const Core& core) {
     }
   } else if (leads && core.log().last() < memory.last) {
     Fail("leader append-only: node " + Text(core.id()) + " cut its log while leading");
+  } else if (leads && core.log().commit() > memory.commit &&
+             core.log().TermAt(core.log().commit()) != core.term()) {
+    Fail("node " + Text(core.id()) + " committed an entry of an earlier term by counting");
+  }
+  if (core.metrics().entries_truncated != memory.truncated) {
+    memory.truncated = core.metrics().entries_truncated;
+    CheckConfiguration(core);
   }
   CheckCommit(core, memory);
   memory.term = core.term();
@@ -143,6 +188,10 @@ void Checker::OnApply(NodeId node, const Machine& machine) {
   auto committed = committed_terms_.find(index);
   if (committed == committed_terms_.end() || committed->second != machine.applied_term()) {
     Fail("node " + Text(node) + " applied index " + Text(index) + " that is not committed");
+  }
+  const ModelDisk* disk = disk_of_(node);
+  if (disk != nullptr && !disk->Holds(index, machine.applied_term())) {
+    Fail("node " + Text(node) + " applied index " + Text(index) + " before its disk had it");
   }
 }
 

@@ -22,6 +22,8 @@ class Checker {
 
   explicit Checker(DiskOf disk_of) : disk_of_(std::move(disk_of)) {}
 
+  // The founding configuration entry.
+  void OnBootstrap(const Entry& entry);
   // A node (re)started with what its disk gave back.
   void OnStart(const Core& core);
   // A message goes to the network.
@@ -57,15 +59,18 @@ class Checker {
     Term term;
     Role role = Role::kFollower;
     Index last;
+    uint64_t truncated = 0;
   };
 
   void CheckCommit(const Core& core, NodeMemory& memory);
+  void CheckConfiguration(const Core& core);
   bool DurableOnMajority(const std::vector<NodeId>& voters, Index index, Term term) const;
 
   DiskOf disk_of_;
   std::string failure_;
-  std::map<std::pair<Index, Term>, Seen> entries_;  // every entry that ever existed
-  std::map<Index, Term> committed_terms_;           // what each index was committed as
+  std::map<std::pair<Index, Term>, Seen> entries_;                  // every entry that ever existed
+  std::map<std::pair<Index, Term>, Configuration> configurations_;  // of entries
+  std::map<Index, Term> committed_terms_;  // what each index was committed as
   Index committed_;
   Term committed_in_;                 // the highest term in which anything was committed
   std::map<Index, uint64_t> chains_;  // machine hash after each index

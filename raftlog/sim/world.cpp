@@ -50,6 +50,9 @@ Plan World::DrawPlan() {
   plan.chaos_us = random_.Between(1'000'000, 3'000'000);
   plan.crash_permille = random_.Chance(1, 2) ? 0 : static_cast<uint32_t>(random_.Below(8));
   constexpr uint32_t kSnapshots[] = {5, 20, 100, 1'000'000};
+  plan.late_permille = random_.Chance(1, 4) ? 50 : 5;
+  plan.restart_us_max = random_.Chance(1, 3) ? 40'000 : 500'000;
+  plan.append_entries = static_cast<uint32_t>(random_.Between(1, 3));
   plan.snapshot_entries = kSnapshots[random_.Below(4)];
   plan.membership = random_.Chance(1, 2);
   plan.witness = random_.Chance(1, 4);
@@ -90,6 +93,7 @@ std::string World::Run() {
       coverage_.Hit(Point::kWitness);
     }
     Bootstrap bootstrap = BootstrapLog(configuration, "");
+    checker_.OnBootstrap(bootstrap.entry);
     for (NodeId id : configuration.voters) {
       AddNode(id, &bootstrap);
     }
@@ -129,7 +133,7 @@ void World::Start(Node& node) {
   options.snapshot_retry_ticks = 10;
   options.log_cache_bytes = 400;
   if (plan_.small_limits) {
-    options.max_entries_per_append = 3;
+    options.max_entries_per_append = plan_.append_entries;
     options.max_inflight_appends = 2;
     options.max_uncommitted_entries = 10;
     options.max_unapplied_entries = 4;

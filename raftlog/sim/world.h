@@ -42,6 +42,9 @@ struct Plan {
   uint64_t client_gap_us = 5'000;
   uint64_t chaos_us = 3'000'000;
   uint64_t calm_us = 4'000'000;
+  uint32_t late_permille = 5;  // messages that come after the world has changed
+  uint64_t restart_us_max = 500'000;
+  uint32_t append_entries = 100;
   uint32_t crash_permille = 0;  // at each persistence point
   uint32_t snapshot_entries = 50;
   bool membership = false;
@@ -114,6 +117,7 @@ class World {
   void Transmit(const Message& message);
   void SendSnapshot(Node& node, SnapshotSend& send);
   void QueueWrite(Node& node, Persist batch);
+  void CheckLeases(const Node& elected);
   void SyncDone(Node& node);
   void Apply(Node& node, const std::vector<Entry>& entries);
   void Restore(Node& node);

@@ -85,7 +85,7 @@ void World::Crash(Node& node) {
   node.disk->Crash(random_);
   NodeId id = node.id;
   uint64_t incarnation = ++node.incarnation;
-  At(now_ + random_.Between(5'000, 500'000), [this, id, incarnation] {
+  At(now_ + random_.Between(5'000, plan_.restart_us_max), [this, id, incarnation] {
     if (NodeOf(id).core == nullptr && NodeOf(id).incarnation == incarnation) {
       Start(NodeOf(id));
     }

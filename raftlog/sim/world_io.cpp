@@ -51,6 +51,7 @@ void World::HandleOutput(Node& node, Output& out) {
           " in term " + std::to_string(out.leadership->term.value()));
     if (out.leadership->role == Role::kLeader) {
       coverage_.Hit(out.leadership->term > Term(2) ? Point::kLeaderChange : Point::kElection);
+      CheckLeases(node);
     }
   }
   for (const Message& message : out.messages) {
@@ -95,6 +96,17 @@ void World::HandleOutput(Node& node, Output& out) {
   HandleAnswers(node, out);
 }
 
+// While a leader could answer reads from its lease, none may be elected in a higher term.
+void World::CheckLeases(const Node& elected) {
+  for (const auto& [id, other] : nodes_) {
+    if (other->core != nullptr && other->core->term() < elected.core->term() &&
+        other->core->LeaseHeld(ClockOf(*other))) {
+      checker_.Fail("lease: node " + std::to_string(elected.id.value()) +
+                    " was elected while node " + std::to_string(id.value()) + " held a lease");
+    }
+  }
+}
+
 void World::Transmit(const Message& message) {
   checker_.OnSend(message);
   if (nodes_.find(message.to) == nodes_.end()) {
@@ -117,8 +129,8 @@ void World::Transmit(const Message& message) {
   }
   for (int i = 0; i < copies; ++i) {
     uint64_t delay = 20 + random_.Below(chaos_ ? plan_.delay_us_max : 1'000);
-    if (lossy && random_.Chance(1, 200)) {
-      delay += random_.Below(400'000);  // comes after the world has changed
+    if (lossy && random_.Chance(plan_.late_permille, 1000)) {
+      delay += random_.Below(400'000);
     }
     NodeId to = message.to;
     // Not bound to the receiver's incarnation: a network does not know of restarts.
