@@ -44,6 +44,24 @@ def split_list(text):
     return [" ".join(p.split()) for p in parts if p.strip()]
 
 
+def select_list(query):
+    """[(column, type or "", expression)] of a SELECT that has a plain list of columns."""
+    depth, start = 0, re.match(r"\s*SELECT\s+", query, re.I)
+    for m in re.finditer(r"[()]|\bFROM\b", query, re.I) if start else ():
+        depth += (m.group(0) == "(") - (m.group(0) == ")")
+        if depth == 0 and m.group(0).upper() == "FROM":
+            return [column(item) for item in split_list(query[start.end():m.start()])]
+    return []
+
+
+def column(item):
+    expression, _, name = re.match(r"(.*?)(\s+AS\s+(\w+))?$", item, re.I).groups()
+    cast = re.search(r"::(\w+)$", expression)
+    bare = re.sub(r"::\w+$", "", expression)
+    kind = cast.group(1) if cast else "numeric" if bare.lower().startswith("round(") else ""
+    return name or bare.rsplit(".", 1)[-1], kind, bare
+
+
 def unquote(literal):
     """The value of 'a', or of 'a' 'b' on several lines."""
     return "".join(p.replace("''", "'") for p in re.findall(r"'((?:[^']|'')*)'", literal))
@@ -91,11 +109,13 @@ class Objects:
         }
 
     def _view(self, path, name, head, query):
-        """Columns from the view's own list, or from the function of `SELECT * FROM f()`; else from the comments."""
-        columns = [(c, "") for c in split_list(head)] if head else []
-        source = re.search(r"FROM\s+(\w+\.\w+)\s*\(", query)
-        if not head and source and re.match(r"\s*SELECT\s+(\w+\.)?\*", query, re.I):
-            columns = self._rows_of.get(source.group(1), [])
+        """Columns from the view's own list or from its SELECT, with types where a function's columns or a cast tell."""
+        source = re.search(r"\bFROM\s+(?:\(SELECT \* FROM\s+)?(\w+\.\w+)\s*\(", query)
+        types = dict(self._rows_of.get(source.group(1), []) if source else [])
+        columns = [(c, "", c) for c in split_list(head)] if head else select_list(query)
+        if [c for c, _, _ in columns] == ["*"]:
+            columns = [(c, kind, c) for c, kind in types.items()]
+        columns = [(c, kind or types.get(expression.rsplit(".", 1)[-1], "")) for c, kind, expression in columns]
         self.views[name] = self._place(path, name) | {"columns": columns, "comments": {}}
 
     def _comment(self, kind, name, column, text):
