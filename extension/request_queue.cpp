@@ -11,6 +11,8 @@ extern "C" {
 }
 
 #include "extension/pg/compat.h"
+#include "extension/pg/guard.h"
+#include "extension/pg/raise.h"
 #include "extension/shmem.h"
 #include "sqlstates.h"
 
@@ -91,72 +93,86 @@ Wait WaitForAnswer(shared::Root* root, RequestSlot* slot, int32_t worker_pid, ui
 // Waits and copies the answer; the slot is given back whatever happens.
 Wait WaitAndRelease(shared::Root* root, RequestSlot* slot, int32_t worker_pid, uint32_t timeout_ms,
                     shared::RequestAnswer* answer) {
-  volatile Wait outcome = Wait::kTimeout;
-  PG_TRY();
-  {
-    outcome = WaitForAnswer(root, slot, worker_pid, timeout_ms);
-    if (outcome == Wait::kAnswered) {
-      *answer = slot->answer;
-    }
-  }
-  PG_FINALLY();
-  { GiveBack(slot); }
-  PG_END_TRY();
+  Wait outcome = Wait::kTimeout;
+  pg::Finally(
+      [&] {
+        outcome = WaitForAnswer(root, slot, worker_pid, timeout_ms);
+        if (outcome == Wait::kAnswered) {
+          *answer = slot->answer;
+        }
+      },
+      [&] { GiveBack(slot); });
   return outcome;
 }
 
-Status StatusOf(const shared::RequestAnswer& answer) {
-  if (std::string_view(answer.sqlstate, 5) == "00000") {
-    return Status::Ok();
+void SetError(pg::ErrorText* error, const char* sqlstate, const char* message,
+              const char* detail = "", const char* hint = "") {
+  strlcpy(error->sqlstate, sqlstate, sizeof(error->sqlstate));
+  strlcpy(error->message, message, sizeof(error->message));
+  strlcpy(error->detail, detail, sizeof(error->detail));
+  strlcpy(error->hint, hint, sizeof(error->hint));
+}
+
+constexpr char kMayStillHappen[] = "The request may still take effect.";
+
+// The slot of a submitted request, or null with the error.
+RequestSlot* Start(shared::Root* root, const shared::RequestArguments& arguments,
+                   pg::ErrorText* error) {
+  if (root == nullptr || root->boot.mode == shared::Mode::kStandalone) {
+    SetError(error, sqlstate::kObjectNotInPrerequisiteState,
+             "this server is not a member of a cluster", "",
+             "Create a cluster with \"pgquorum node init\" or join one with \"pgquorum cluster "
+             "join\".");
+    return nullptr;
   }
-  return Status::Error(std::string_view(answer.sqlstate, 5), std::string(answer.message.view()))
-      .WithDetail(std::string(answer.detail.view()))
-      .WithHint(std::string(answer.hint.view()));
+  if (root->boot.mode == shared::Mode::kClosed) {
+    SetError(error, sqlstate::kObjectNotInPrerequisiteState, "this node is closed",
+             root->boot.closed_reason.data);
+    return nullptr;
+  }
+  if (root->worker.pid.load() == 0) {
+    SetError(error, sqlstate::kConsensusUnavailable, "the consensus worker is not running", "",
+             "It is restarted by itself; the server log says why it stopped.");
+    return nullptr;
+  }
+  RequestSlot* slot = Claim(root);
+  if (slot == nullptr) {
+    SetError(error, sqlstate::kConfigurationLimitExceeded, "too many cluster requests are waiting");
+    return nullptr;
+  }
+  Submit(root, slot, arguments);
+  return slot;
 }
 
 }  // namespace
 
-Status Call(const shared::RequestArguments& arguments, std::string* text, int64_t* number) {
+bool Call(const shared::RequestArguments& arguments, char* text, std::size_t size,
+          pg::ErrorText* error) {
   shared::Root* root = Attach();
-  if (root == nullptr || root->boot.mode != shared::Mode::kMember) {
-    return Status::Error(sqlstate::kObjectNotInPrerequisiteState,
-                         "this server is not a member of a cluster")
-        .WithHint(
-            "Create a cluster with \"pgquorum node init\" or join one with "
-            "\"pgquorum cluster join\".");
-  }
-  int32_t worker_pid = root->worker.pid.load();
-  if (worker_pid == 0) {
-    return Status::Error(sqlstate::kConsensusUnavailable, "the consensus worker is not running")
-        .WithHint("It is restarted by itself; the server log says why it stopped.");
-  }
-  RequestSlot* slot = Claim(root);
+  int32_t worker_pid = root == nullptr ? 0 : root->worker.pid.load();
+  RequestSlot* slot = Start(root, arguments, error);
   if (slot == nullptr) {
-    return Status::Error(sqlstate::kConfigurationLimitExceeded,
-                         "too many cluster requests are waiting");
+    return false;
   }
-  Submit(root, slot, arguments);
-  // Static because it is large, and because an error that is raised must find nothing to destroy.
-  static shared::RequestAnswer answer;
+  static shared::RequestAnswer answer;  // too large for the stack
   switch (WaitAndRelease(root, slot, worker_pid, arguments.timeout_ms, &answer)) {
     case Wait::kAnswered:
       break;
     case Wait::kTimeout:
-      return Status::Error(sqlstate::kTransactionResolutionUnknown,
-                           "no answer from the cluster in time")
-          .WithDetail("The request may still take effect.");
+      SetError(error, sqlstate::kTransactionResolutionUnknown, "no answer from the cluster in time",
+               kMayStillHappen);
+      return false;
     case Wait::kWorkerGone:
-      return Status::Error(sqlstate::kTransactionResolutionUnknown,
-                           "the consensus worker stopped while it handled the request")
-          .WithDetail("The request may still take effect.");
+      SetError(error, sqlstate::kTransactionResolutionUnknown,
+               "the consensus worker stopped while it handled the request", kMayStillHappen);
+      return false;
   }
-  if (text != nullptr) {
-    *text = answer.text.view();
+  if (strncmp(answer.sqlstate, "00000", 5) != 0) {
+    SetError(error, answer.sqlstate, answer.message.data, answer.detail.data, answer.hint.data);
+    return false;
   }
-  if (number != nullptr) {
-    *number = answer.number;
-  }
-  return StatusOf(answer);
+  strlcpy(text, answer.text.data, size);
+  return true;
 }
 
 void ForgetPredecessorsRequests() {

@@ -13,6 +13,10 @@
 #include "base/status.h"
 #include "extension/shared_state.h"
 
+namespace pgquorum::pg {
+struct ErrorText;
+}
+
 namespace pgquorum::shmem {
 
 // Bytes to request in shmem_request / _PG_init. Needs MaxBackends, or its upper bound, as
@@ -87,11 +91,11 @@ bool IsAbandoned(const shared::RequestSlot* slot);
 
 // ---- the backends' side ----------------------------------------------------------------------
 
-// Submits, waits on the latch, returns the answer. Raises (ereport) on cancel and termination,
-// after giving the slot back; returns an error Status when the worker is absent, the queue is full
-// or the time is over (08007-like: the outcome is then open, and the message says so). `text` and
-// `number` receive the answer's.
-Status Call(const shared::RequestArguments& arguments, std::string* text, int64_t* number);
+// Submits, waits on the latch, and copies the answer's text (cut to `size`). False: `error` is set,
+// by the worker, or because the worker is absent, the queue is full or the time is over (08007: the
+// outcome is then open). Raises on cancel and termination, after giving the slot back.
+bool Call(const shared::RequestArguments& arguments, char* text, std::size_t size,
+          pg::ErrorText* error);
 
 // Writes this process's slot; the assign hook of pgquorum.sync_generation.
 void NoteSyncGeneration(uint64_t generation);

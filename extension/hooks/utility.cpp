@@ -14,6 +14,7 @@ extern "C" {
 #include "extension/hooks/commit_gate.h"
 #include "extension/hooks/hooks.h"
 #include "extension/hooks/managed_settings.h"
+#include "extension/pg/guard.h"
 
 namespace pgquorum::hooks {
 

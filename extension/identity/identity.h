@@ -5,6 +5,9 @@
 //                                          server to be anything but a member
 //   STATE/identity           NodeIdentity  written by the command line
 //   STATE/intent             Intent        what the postmaster must do before it opens anything
+//   STATE/repaired             the Intent that was carried out last, until recovery has begun on
+//   its
+//                                          result
 //   STATE/demote             DemoteOrder   the worker asks the postmaster to restart in place
 //   STATE/conf/              this node's own configuration files
 //   STATE/lock               flock of the running server: one server a state directory
@@ -27,6 +30,7 @@ inline constexpr char kMarkerFile[] = "pgquorum.member";    // in the data direc
 inline constexpr char kNodeConfigFile[] = "pgquorum.conf";  // in the data directory
 inline constexpr char kIdentityFile[] = "identity";         // the rest in the state directory
 inline constexpr char kIntentFile[] = "intent";
+inline constexpr char kRepairedFile[] = "repaired";
 inline constexpr char kDemoteFile[] = "demote";
 inline constexpr char kLockFile[] = "lock";
 inline constexpr char kConfDirectory[] = "conf";

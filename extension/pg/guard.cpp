@@ -39,4 +39,17 @@ Status TryCall(void (*call)(void*), void* argument) {
   return status;
 }
 
+void FinallyCall(void (*call)(void*), void* argument, void (*cleanup)(void*),
+                 void* cleanup_argument) {
+  PG_TRY();
+  { call(argument); }
+  PG_CATCH();
+  {
+    cleanup(cleanup_argument);
+    PG_RE_THROW();
+  }
+  PG_END_TRY();
+  cleanup(cleanup_argument);
+}
+
 }  // namespace pgquorum::pg::internal

@@ -16,11 +16,21 @@ namespace pgquorum::pg {
 
 namespace internal {
 Status TryCall(void (*call)(void*), void* argument);
+void FinallyCall(void (*call)(void*), void* argument, void (*cleanup)(void*),
+                 void* cleanup_argument);
 }  // namespace internal
 
 template <typename F>
 Status Try(F f) {
   return internal::TryCall([](void* p) { (*static_cast<F*>(p))(); }, &f);
+}
+
+// Runs `f`, then `cleanup`, also when `f` raises; the error goes on afterwards. Neither the
+// callables nor any frame between here and the error's handler may own an object with a destructor.
+template <typename F, typename G>
+void Finally(F f, G cleanup) {
+  internal::FinallyCall([](void* p) { (*static_cast<F*>(p))(); }, &f,
+                        [](void* p) { (*static_cast<G*>(p))(); }, &cleanup);
 }
 
 }  // namespace pgquorum::pg

@@ -49,22 +49,17 @@ std::string Directory(const char* path) {
   return text.substr(0, text.rfind('/'));
 }
 
-bool ShutdownPending() {
-  sigset_t pending;
-  sigpending(&pending);
-  return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1 ||
-         sigismember(&pending, SIGQUIT) == 1;
-}
-
-// Waits before the next attempt; false when a shutdown was asked for.
+// Waits before the next attempt; false when a shutdown was asked for. The signals are blocked
+// during the start of the postmaster; the one that is taken here has done its work when the caller
+// ends.
 bool Pause(uint32_t attempts) {
-  for (uint32_t tenths = 0; tenths < 10 * Min(attempts, 5U); ++tenths) {
-    if (ShutdownPending()) {
-      return false;
-    }
-    pg_usleep(100 * 1000L);
+  sigset_t shutdown;
+  sigemptyset(&shutdown);
+  for (int signal : {SIGTERM, SIGINT, SIGQUIT}) {
+    sigaddset(&shutdown, signal);
   }
-  return true;
+  timespec timeout = {static_cast<time_t>(Min(attempts, 5U)), 0};
+  return sigtimedwait(&shutdown, nullptr, &timeout) < 0;
 }
 
 [[noreturn]] void StartAgain() {
@@ -109,6 +104,22 @@ void CarryOutIntent(const std::string& state_directory) {
           GiveUp(repair);
         }
     }
+  }
+}
+
+// What the last repair was, until recovery has consumed the backup_label that it left: without the
+// note such a directory would look like one that somebody restored.
+void ReadRepairNote(const std::string& state_directory) {
+  std::string file = state_directory + "/" + identity::kRepairedFile;
+  Result<identity::Intent> note = identity::Load<identity::Intent>(file);
+  if (!note.ok()) {
+    return;
+  }
+  g_outcome = note.value().kind == identity::Intent::Kind::kRewind
+                  ? shared::IntentOutcome::kRewound
+                  : shared::IntentOutcome::kRecloned;
+  if (!identity::FileExists(std::string(DataDir) + "/backup_label")) {
+    (void)identity::RemoveFileDurably(file);
   }
 }
 
@@ -174,6 +185,7 @@ void PrepareMember() {
   if (!LockStateDirectory(state, &error)) {
     Report(FATAL, Status::Error(sqlstate::kForeignIdentity, error));
   }
+  ReadRepairNote(state);
   CarryOutIntent(state);
   Status status = SaveNodeFiles(DataDir, state);
   if (!status.ok()) {
@@ -217,6 +229,9 @@ void FillBoot(shared::Boot& boot) {
   boot.started_us = GetCurrentTimestamp();
   boot.started_ns = shmem::BootTimeNs();
   boot.postmaster_pid = static_cast<uint32_t>(getpid());
+  if (g_boots > 1) {
+    g_outcome = shared::IntentOutcome::kNone;  // told once; a crash restart repairs nothing
+  }
   boot.intent_outcome = g_outcome;
   boot.system_identifier = GetSystemIdentifier();
   switch (g_membership->kind) {
@@ -232,7 +247,10 @@ void FillBoot(shared::Boot& boot) {
       boot.closed_reason.Set(g_membership->reason);
       break;
   }
-  boot.found_backup_label = identity::FileExists(std::string(DataDir) + "/backup_label") ? 1 : 0;
+  bool repaired =
+      g_outcome == shared::IntentOutcome::kRewound || g_outcome == shared::IntentOutcome::kRecloned;
+  bool label = identity::FileExists(std::string(DataDir) + "/backup_label");
+  boot.found_backup_label = label && !repaired ? 1 : 0;
 }
 
 }  // namespace

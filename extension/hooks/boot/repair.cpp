@@ -75,6 +75,9 @@ Repair Finish(const RepairPaths& paths, const Intent& intent) {
     status = identity::WriteFileDurably(paths.data_directory + "/standby.signal", "");
   }
   if (status.ok()) {
+    status = identity::Save(paths.state_directory + "/" + identity::kRepairedFile, intent);
+  }
+  if (status.ok()) {
     status = identity::RemoveFileDurably(IntentFile(paths));
   }
   if (!status.ok()) {
