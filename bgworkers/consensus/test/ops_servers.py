@@ -1,179 +1,20 @@
 #!/usr/bin/python3
-"""Runs the operations of postgres_*.h in a worker of real servers: ops_servers.py LIBRARY [BINDIR].
+"""Runs the operations of postgres_*.h in a worker of real servers: ops_servers.py LIBRARY BINDIR.
 
 LIBRARY is pgquorum_ops_test.so (PGQUORUM_DEV_TESTS). Needs an account that may run PostgreSQL
 (scripts/as-owner). Prints what it measured; any failed check ends it with an error.
 """
-import glob
 import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 
 import psycopg2
 
-LIBRARY = os.path.abspath(sys.argv[1])
-BINDIR = sys.argv[2] if len(sys.argv) > 2 else "/usr/lib/postgresql/15/bin"
-ROOT = tempfile.mkdtemp(prefix="pgq-ops-", dir="/tmp")
-TICK = 0.005
-
-
-def run(*command):
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"{command}: {done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def check(condition, text):
-    if not condition:
-        raise AssertionError(text)
-
-
-def note(text):
-    print(f"  {text}", flush=True)
-
-
-def await_(what, condition, timeout=30.0):
-    """Milliseconds until condition() is true."""
-    begin = time.monotonic()
-    while time.monotonic() - begin < timeout:
-        if condition():
-            return (time.monotonic() - begin) * 1000
-        time.sleep(TICK)
-    raise AssertionError(f"timed out: {what}")
-
-
-def lsn(text):
-    high, low = text.split("/")
-    return int(high, 16) << 32 | int(low, 16)
-
-
-class Server:
-    def __init__(self, name, port):
-        self.name, self.port = name, port
-        self.data = f"{ROOT}/{name}"
-        self.settings = {}
-
-    def init(self):
-        run(f"{BINDIR}/initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "--no-sync", "-k")
-        self.configure()
-
-    def clone(self, source):
-        run(f"{BINDIR}/pg_basebackup", "-D", self.data, "-h", ROOT, "-p", str(source.port), "-U",
-            "postgres", "-c", "fast", "--no-sync")
-        open(f"{self.data}/standby.signal", "w").close()
-        open(f"{self.data}/pgquorum.conf", "w").close()
-        self.configure()
-
-    def configure(self):
-        with open(f"{self.data}/postgresql.conf", "w") as conf:
-            conf.write(f"""
-listen_addresses = ''
-unix_socket_directories = '{ROOT}'
-port = {self.port}
-dynamic_library_path = '{os.path.dirname(LIBRARY)}:$libdir'
-shared_preload_libraries = 'pgquorum_ops_test'
-max_connections = 30
-max_wal_size = '128MB'
-wal_level = replica
-hot_standby = on
-wal_keep_size = 0
-max_standby_streaming_delay = -1
-max_standby_archive_delay = -1
-autovacuum = off
-fsync = on
-log_line_prefix = '%m [%p] %b '
-logging_collector = off
-include_if_exists = 'pgquorum.conf'
-""")
-
-    def start(self, expect=True):
-        self.log = f"{ROOT}/{self.name}.log"
-        done = subprocess.run([f"{BINDIR}/pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t",
-                               "30" if expect else "2", "start"], capture_output=True, text=True)
-        check((done.returncode == 0) == expect, f"{self.name}: {done.stdout}{self.tail()}")
-
-    def stop(self, mode="immediate"):
-        subprocess.run([f"{BINDIR}/pg_ctl", "-D", self.data, "-m", mode, "-w", "stop"],
-                       capture_output=True)
-
-    def tail(self, lines=15):
-        with open(self.log) as log:
-            return "".join(log.readlines()[-lines:])
-
-    def pid(self):
-        with open(f"{self.data}/postmaster.pid") as f:
-            return int(f.readline())
-
-    def connect(self):
-        connection = psycopg2.connect(host=ROOT, port=self.port, user="postgres", dbname="postgres")
-        connection.autocommit = True
-        return connection
-
-    def sql(self, statement):
-        connection = self.connect()
-        try:
-            cursor = connection.cursor()
-            cursor.execute(statement)
-            return cursor.fetchone()[0] if cursor.description else None
-        finally:
-            connection.close()
-
-    def op(self, *arguments):
-        text = "|".join(str(a) for a in arguments)
-        connection = self.connect()
-        try:
-            cursor = connection.cursor()
-            cursor.execute("SELECT pgquorum_ops(%s)", (text,))
-            return json.loads(cursor.fetchone()[0], strict=False)
-        finally:
-            connection.close()
-
-    def ok(self, *arguments):
-        answer = self.op(*arguments)
-        check(answer.get("ok", True), f"{self.name} {arguments}: {answer}")
-        return answer
-
-    def facts(self):
-        return self.op("facts")
-
-    def follow(self, upstream, timeline, slot=None, lift=0, generation=1):
-        if upstream is None:
-            return self.ok("apply", "", "", "", "", "", 0, generation, lift, 100)
-        slot = f"pgquorum_{self.name}" if slot is None else slot
-        return self.ok("apply", ROOT, upstream.port, f"{self.name}.t{timeline}", slot, "", 0,
-                       generation, lift, 100)
-
-    def lead(self, names, g, generation):
-        return self.ok("apply", "", "", "", "", ",".join(names), g, generation, 0, 100)
-
-    def streaming_from(self, upstream):
-        f = self.facts()
-        return f["receiver_streaming"] and f["receiver_port"] == upstream.port
-
-    def end_receiver(self):
-        def gone():
-            self.ok("end_receiver")
-            return not self.facts()["receiver_running"]
-        return await_("receiver gone", gone)
-
-    def settle(self):
-        self.ok("watch_replay")
-        await_("end of replay", lambda: self.op("replay_end")["settled"])
-        return self.op("replay_end")
-
-    def history_files(self):
-        return {int(os.path.basename(p)[:8], 16): os.path.getsize(p)
-                for p in glob.glob(f"{self.data}/pg_wal/*.history")}
-
-
-n1, n2, n3 = Server("n1", 55411), Server("n2", 55412), Server("n3", 55413)
-
+import ops_promotion
+from ops_cluster import BINDIR, LIBRARY, ROOT, await_, check, lsn, n1, n2, n3, note
 
 def setup():
     n1.init()
@@ -459,176 +300,6 @@ def test_replay_conflict():
     await_("streaming", lambda: n3.streaming_from(n1))
 
 
-def test_promote_assigned():
-    n1.sql("INSERT INTO t VALUES (1, 'last of timeline 1')")
-    flush = n1.facts()["flush"]
-    await_("all have it", lambda: n2.facts()["replay_end"] >= flush and n3.facts()["replay_end"] >= flush)
-    for node in (n2, n3):
-        node.follow(None, 1)
-    await_("receivers gone", lambda: not (n2.facts()["receiver_running"] or
-                                          n3.facts()["receiver_running"]))
-    n1.stop("immediate")
-    check(n2.op("promote", 1, 1)["sqlstate"] == "55000", "promoted to its own timeline")
-    end = n2.settle()["end"]
-    n2.lead(["n3.t7"], 1, 10)
-    n2.ok("promote", 1, 7)
-    check(n2.op("promote", 1, 8)["sqlstate"] == "55000", "promoted twice")
-    await_("promoted", lambda: n2.op("promotion")["state"] != 1)
-    answer = n2.op("promotion")
-    check(answer["state"] == 2, answer)
-    note(f"promoted 1 -> 7 in {answer['us'] / 1000:.0f} ms")
-    f = n2.facts()
-    check(f["newest_known"] == 7, f)
-    check(f["timeline"] == 7 and f["ancestors"] == [{"timeline": 1, "end": end}], (f, end))
-    files = n2.history_files()
-    check({t: size == 0 for t, size in files.items()} ==
-          {2: True, 3: True, 4: True, 5: True, 6: True, 7: False}, files)
-    marker = n2.ok("marker", "barrier 10")
-    check(marker["timeline"] == 7 and n2.facts()["flush"] >= marker["end"], marker)
-    note(f"marker written and flushed in {marker['us']} us")
-    check(n3.op("marker", "x")["sqlstate"] == "25006", "marker on a standby")
-    dump = run(f"{BINDIR}/pg_waldump", "-p", f"{n2.data}/pg_wal", "-t", "7", "-r", "LogicalMessage", "-s",
-               f"{end >> 32:X}/{end & 0xffffffff:X}", "-e",
-               f"{marker['end'] >> 32:X}/{marker['end'] & 0xffffffff:X}")
-    check("pgquorum" in dump, dump)
-    n2.ok("checkpoint")
-    ms = await_("checkpoint", lambda: (n2.op("invalidate"), n2.facts())[1]["checkpointed_timeline"])
-    note(f"checkpoint on the new timeline done {ms:.0f} ms after it was requested")
-    # The other standby crosses the gap.
-    n2.ok("slot_ensure", "pgquorum_n3")
-    n3.follow(n2, 7, generation=11)
-    ms = await_("follows to timeline 7", lambda: n3.facts()["replay_timeline"] == 7 and
-                n3.facts()["replay_end"] >= marker["end"])
-    note(f"the other standby is on timeline 7 and past the marker after {ms:.0f} ms")
-    check(sorted(n3.history_files()) == [2, 3, 4, 5, 6, 7], n3.history_files())
-    await_("counts", lambda: [(s["name"], s["priority"]) for s in n2.facts()["senders"]] == [("n3.t7", 1)])
-
-
-def test_gap_after_restart():
-    """What a standby has flushed of timeline 7 must be found again by its next start."""
-    # No checkpoint record of timeline 7 has been replayed into pg_control by force: restart point on 1.
-    n2.sql("INSERT INTO t VALUES (7, 'on timeline 7')")
-    flush = n2.facts()["flush"]
-    await_("flushed", lambda: n3.facts()["receiver_flushed"] >= flush and
-           n3.facts()["replay_end"] >= flush)
-    control = n3.facts()["checkpoint_timeline"], n3.facts()["min_recovery_timeline"]
-    n3.stop("immediate")
-    with open(f"{n3.data}/pgquorum.conf", "w"):
-        pass
-    n3.start()
-    n3.follow(None, 7, generation=12)
-    end = n3.settle()
-    check(end["timeline"] == 7 and end["end"] >= flush, (end, flush))
-    note(f"restart with placeholders: position on timeline 7 (pg_control said {control})")
-    # The same without the placeholders.
-    n3.stop("immediate")
-    for timeline in range(2, 7):
-        os.unlink(f"{n3.data}/pg_wal/{timeline:08X}.history")
-    n3.start()
-    n3.follow(None, 7, generation=13)
-    lost = n3.settle()
-    note(f"restart without them: timeline {lost['timeline']}, {lost['end'] - end['end']:+d} bytes")
-    changed = n3.ok("normalize", 1)["value"]
-    check(changed == 5, changed)
-    n3.stop("immediate")
-    n3.start()
-    n3.follow(None, 7, generation=14)
-    again = n3.settle()
-    check((again["timeline"], again["end"]) == (end["timeline"], end["end"]), (again, end))
-    note("normalized: the position is back")
-
-
-def test_placeholders_above():
-    """A crash between placeholder and promotion."""
-    n3.ok("place", 7, 12)
-    check(sorted(n3.history_files()) == list(range(2, 12)), n3.history_files())
-    time.sleep(0.3)
-    n3.stop("immediate")
-    n3.start(expect=False)
-    check("waiting for WAL to become available" in n3.tail(), n3.tail())
-    note("placeholders above the newest history: the next start waits for ever, as documented")
-    n3.stop("immediate")
-    for timeline in range(8, 12):  # what boot does by NormalizeTimelines
-        os.unlink(f"{n3.data}/pg_wal/{timeline:08X}.history")
-    n3.start()
-    n3.ok("place", 7, 12)
-    check(n3.ok("normalize", 1)["value"] == 4, "normalize")
-    check(sorted(n3.history_files()) == list(range(2, 8)), n3.history_files())
-    n3.follow(n2, 7, generation=15)
-    await_("streaming", lambda: n3.streaming_from(n2))
-
-
-def rewind(node, source, timeline, generation):
-    out = subprocess.run([f"{BINDIR}/pg_rewind", "-D", node.data, "--source-server",
-                          f"host={ROOT} port={source.port} user=postgres dbname=postgres"],
-                         capture_output=True, text=True)
-    check(out.returncode == 0 and "Done" in out.stderr + out.stdout, out)
-    node.configure()
-    open(f"{node.data}/standby.signal", "w").close()
-    open(f"{node.data}/pgquorum.conf", "w").close()
-    source.ok("slot_ensure", f"pgquorum_{node.name}")
-    node.start()
-    node.follow(source, timeline, generation=generation)
-    await_("streaming", lambda: node.streaming_from(source))
-    check(node.sql("SELECT count(*) FROM t WHERE pad LIKE 'diverged%'") == 0, "diverged rows are there")
-    check(node.facts()["replay_timeline"] == timeline, node.facts())
-    note(f"rewound, history files {sorted(node.history_files())}")
-
-
-def test_old_primary_rewinds():
-    """Across the gap, after checkpoints on the diverged side; wal_keep_size is 0."""
-    run(f"{BINDIR}/pg_ctl", "-D", n1.data, "-l", f"{ROOT}/n1.log", "-w", "start")
-    n1.lead([], 0, 20)
-    await_("list empty", lambda: n1.sql("SHOW synchronous_standby_names") == "")
-    n1.sql("INSERT INTO t VALUES (1, 'diverged')")
-    n1.stop("fast")
-    rewind(n1, n2, 7, 21)
-
-
-def test_promote_again():
-    """A failed candidate's id is a real gap: 7 -> 9, with two standbys that know only 7."""
-    for node in (n1, n3):
-        node.follow(None, 7, generation=30)
-        node.end_receiver()
-    n3.settle()
-    n3.lead(["n1.t9"], 1, 31)
-    # The old primary is ahead, by many segments since its last checkpoint.
-    n2.lead([], 0, 29)
-    await_("list empty", lambda: n2.sql("SHOW synchronous_standby_names") == "")
-    n2.ok("retain")
-    n2.sql("INSERT INTO t SELECT g, repeat('diverged', 60) FROM generate_series(1, 100000) g")
-    n2.stop("immediate")
-    n3.ok("promote", 7, 9)
-    await_("promoted", lambda: n3.op("promotion")["state"] != 1)
-    check(n3.op("promotion")["state"] == 2 and n3.facts()["timeline"] == 9, n3.op("promotion"))
-    check([a["timeline"] for a in n3.facts()["ancestors"]] == [1, 7], n3.facts())
-    n3.ok("slot_ensure", "pgquorum_n1")
-    n1.follow(n3, 9, generation=32)
-    await_("follows", lambda: n1.facts()["replay_timeline"] == 9)
-    note(f"promoted 7 -> 9; the follower has history files {sorted(n1.history_files())}")
-    n3.ok("checkpoint")
-    await_("checkpoint", lambda: (n3.op("invalidate"), n3.facts())[1]["checkpointed_timeline"])
-    n3.lead(["n1.t9", "n2.t9"], 1, 33)
-    rewind(n2, n3, 9, 34)
-
-
-def test_cancel_promotion():
-    n1.follow(None, 9, generation=40)
-    await_("gone", lambda: not n1.facts()["receiver_running"])
-    n1.settle()
-    # A stopped startup process cannot take the request up.
-    startup = n1.facts()["startup_pid"]
-    os.kill(startup, signal.SIGSTOP)
-    n1.ok("promote", 9, 11)
-    check(n1.ok("cancel_promotion")["value"], "cancel")
-    os.kill(startup, signal.SIGCONT)
-    time.sleep(0.5)
-    check(n1.facts()["in_recovery"], "promoted although withdrawn")
-    n1.ok("promote", 9, 11)
-    await_("promoted", lambda: n1.op("promotion")["state"] != 1)
-    check(n1.op("promotion")["state"] == 2 and n1.facts()["timeline"] == 11, n1.op("promotion"))
-
-
 def test_invalidated_slot():
     n1.ok("slot_ensure", "pgquorum_n2")
     n1.ok("slot_ensure", "pgquorum_n3")
@@ -659,8 +330,13 @@ def test_stop():
     note(f"immediate stop in {(time.monotonic() - begin) * 1000:.0f} ms")
 
 
+def tests_of(names):
+    return [value for name, value in list(names.items()) if name.startswith("test_")]
+
+
 def main():
-    tests = [value for name, value in list(globals().items()) if name.startswith("test_")]
+    last = (test_invalidated_slot, test_stop)
+    tests = [t for t in tests_of(globals()) if t not in last] + tests_of(vars(ops_promotion)) + list(last)
     try:
         setup()
         for test in tests:
