@@ -83,7 +83,12 @@ uint32_t ClusterState::WantedAcks(std::size_t voters) const {
   return static_cast<uint32_t>(std::min(wanted, voters - 1));
 }
 
-Timeline ClusterState::AssignTimeline(Timeline floor) {
+Timeline ClusterState::AssignTimeline(Timeline floor, Timeline parent) {
+  if (local_timelines_) {
+    timelines_.insert(parent + 1);
+    highest_timeline_ = std::max(highest_timeline_, parent + 1);
+    return parent + 1;
+  }
   highest_timeline_ = std::max(highest_timeline_, floor) + 1;
   timelines_.insert(highest_timeline_);
   if (timelines_.size() > kMaxTimelines) {
@@ -186,7 +191,7 @@ ApplyResult ClusterState::Do(const Appoint& c) {
     return Refused("too many unsettled appointments");
   }
   rules_.push_back(std::move(next));
-  Timeline timeline = AssignTimeline(c.timeline_floor);
+  Timeline timeline = AssignTimeline(c.timeline_floor, c.position.timeline);
   appointment_ = Appointment{c.epoch, c.node, c.boot, timeline, c.position, wait, false};
   recruiting_.reset();
   if (!history_.empty()) {
@@ -217,7 +222,7 @@ ApplyResult ClusterState::Do(const Resume& c) {
     entry.to = c.node;
     entry.detail = "resumed after a restart";
   }
-  Timeline timeline = AssignTimeline(c.timeline_floor);
+  Timeline timeline = AssignTimeline(c.timeline_floor, appointment_.timeline);
   bool wait = !appointment_.settled && appointment_.wait_for_leases;
   appointment_ = Appointment{c.epoch, c.node, c.boot, timeline, Position(), wait, false};
   ++rules_.back().version;  // the names in the list change with the timeline

@@ -174,6 +174,10 @@ class ClusterState {
   const std::deque<HistoryEntry>& history() const { return history_; }
   const std::map<std::string, Token>& tokens() const { return tokens_; }
 
+  // A deliberate fault, for the simulator alone: every candidate takes the next timeline that it
+  // would take by itself.
+  void LeaveTimelinesToPostgres() { local_timelines_ = true; }
+
   static constexpr std::size_t kMaxHistory = 256;
   static constexpr std::size_t kMaxRequests = 32;
   static constexpr std::size_t kMaxTokens = 64;
@@ -203,7 +207,7 @@ class ClusterState {
   ApplyResult Do(const ForceQuorum& c);
 
   Status CheckInfo(const MemberInfo& info, NodeId self) const;
-  Timeline AssignTimeline(Timeline floor);
+  Timeline AssignTimeline(Timeline floor, Timeline parent);
   HistoryEntry& BeginHistory(const Revoke& c);
   void CloseRequest(RequestId id, RequestOutcome outcome, const std::string& detail);
 
@@ -225,6 +229,7 @@ class ClusterState {
   Settings settings_;  // derived from setting_values_
   std::vector<FailoverRequest> requests_;
   std::deque<HistoryEntry> history_;
+  bool local_timelines_ = false;
 };
 
 }  // namespace pgquorum::failover

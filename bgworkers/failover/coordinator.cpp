@@ -41,6 +41,7 @@ void Coordinator::Track(const In& in) {
     fetch_node_ = NodeId();
     not_serving_since_ = 0;
     bad_since_.clear();
+    progress_.clear();
   }
   if (in.cluster.appointment().timeline != appointment_seen_) {
     appointment_seen_ = in.cluster.appointment().timeline;

@@ -135,6 +135,7 @@ class Coordinator {
   TimeNs drain_since_ = 0;
   TimeNs gate_closed_since_ = 0;
   std::map<NodeId, TimeNs> bad_since_;  // voters that do not stream
+  std::map<NodeId, Lsn> progress_;      // what each voter had received at the last look
 };
 
 // The next safe step from `rule` towards voters `voters` and n, or nothing when it is there or the

@@ -60,16 +60,19 @@ bool Coordinator::StaysVoter(const In& in, const Member& member, Out& out) {
     return false;  // it waits for this
   }
   bool streams = report != nullptr && Streams(in, *report);
-  auto stuck_ms = static_cast<uint32_t>(settings.dead_voter_timeout / kMs);
-  bool stuck = streams && primary != nullptr && Lag(*primary, *report) > 0 &&
-               report->receive_age_ms > stuck_ms;
-  if (streams && !stuck) {
+  // Attached without taking anything is as bad as not attached.
+  bool behind = streams && primary != nullptr && Lag(*primary, *report) > 0 &&
+                report->receive_lsn <= progress_[member.id];
+  if (report != nullptr) {
+    progress_[member.id] = report->receive_lsn;
+  }
+  if (streams && !behind) {
     bad_since_.erase(member.id);
     return true;
   }
   TimeNs since = bad_since_.emplace(member.id, in.now).first->second;
   WakeAt(out, in.now, since + settings.dead_voter_timeout);
-  return !stuck && in.now < since + settings.dead_voter_timeout;
+  return in.now < since + settings.dead_voter_timeout;
 }
 
 bool Coordinator::MayBecomeVoter(const In& in, const Member& member) const {

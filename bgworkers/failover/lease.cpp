@@ -40,6 +40,7 @@ void LeaseHolder::Drop() {
   sent_.clear();
   confirmed_.clear();
   next_poll_ = 0;
+  deadline_ = 0;
 }
 
 std::optional<LeaseRequest> LeaseHolder::Poll(const Settings& settings, const Voters& voters,
@@ -60,7 +61,7 @@ std::optional<LeaseRequest> LeaseHolder::Poll(const Settings& settings, const Vo
   return LeaseRequest{self_, boot_, epoch_, version_, sequence_};
 }
 
-void LeaseHolder::OnGrant(const LeaseGrant& grant) {
+void LeaseHolder::OnGrant(const LeaseGrant& grant, TimeNs now) {
   if (!wanted() || grant.epoch != epoch_ || grant.boot != boot_ || !grant.granted) {
     return;
   }
@@ -69,10 +70,10 @@ void LeaseHolder::OnGrant(const LeaseGrant& grant) {
     return;  // so old that it would not extend anything
   }
   TimeNs& newest = confirmed_[grant.from];
-  newest = std::max(newest, sent->second);
+  newest = std::max(newest, bugs_.count_from_reply ? now : sent->second);
 }
 
-TimeNs LeaseHolder::Deadline(const Settings& settings, const Voters& voters) const {
+TimeNs LeaseHolder::Deadline(const Settings& settings, const Voters& voters) {
   if (!wanted()) {
     return 0;
   }
@@ -80,7 +81,10 @@ TimeNs LeaseHolder::Deadline(const Settings& settings, const Voters& voters) con
   if (!voters.outgoing.empty()) {
     since = std::min(since, MajorityTime(voters.outgoing, confirmed_));
   }
-  return since == 0 ? 0 : since + settings.lease_duration;
+  if (since != 0) {
+    deadline_ = std::max(deadline_, since + settings.lease_duration);
+  }
+  return deadline_;
 }
 
 LeaseGrant Grant(NodeId self, const LeaseRequest& request, Epoch revoked, const Voters& voters) {

@@ -50,9 +50,15 @@ struct Voters {
   bool operator==(const Voters&) const = default;
 };
 
+// A deliberate fault, for the simulator alone.
+struct LeaseBugs {
+  bool count_from_reply = false;
+  bool grant_after_revoke = false;
+};
+
 class LeaseHolder {
  public:
-  explicit LeaseHolder(NodeId self) : self_(self) {}
+  explicit LeaseHolder(NodeId self, LeaseBugs bugs = {}) : self_(self), bugs_(bugs) {}
 
   // Starts (or goes on) asking for this leadership; another epoch or boot forgets what was granted.
   void Want(Epoch epoch, BootId boot);
@@ -62,19 +68,22 @@ class LeaseHolder {
   // A request to send to every voter (the own node included, through Grant below), when one is due:
   // every quarter of the lease, and at once after Want or a changed membership.
   std::optional<LeaseRequest> Poll(const Settings& settings, const Voters& voters, TimeNs now);
-  void OnGrant(const LeaseGrant& grant);
+  void OnGrant(const LeaseGrant& grant, TimeNs now);
   // When commits must stop; 0 without a lease. Never later than a majority's *send* time plus the
-  // lease.
-  TimeNs Deadline(const Settings& settings, const Voters& voters) const;
+  // lease. It never falls within one leadership: what a majority granted holds until then even when
+  // the membership changes, since the majorities before and after a change overlap.
+  TimeNs Deadline(const Settings& settings, const Voters& voters);
   TimeNs next_poll() const { return next_poll_; }
 
  private:
   NodeId self_;
+  LeaseBugs bugs_;
   Epoch epoch_;
   BootId boot_;
   uint64_t version_ = 0;
   uint64_t sequence_ = 0;
   TimeNs next_poll_ = 0;
+  TimeNs deadline_ = 0;
   std::map<uint64_t, TimeNs> sent_;     // sequence -> send time, the last few
   std::map<NodeId, TimeNs> confirmed_;  // voter -> send time of the newest request it granted
 };

@@ -1,0 +1,223 @@
+// Clients, administrators and everything that goes wrong.
+#include <algorithm>
+
+#include "bgworkers/failover/sim/world.h"
+
+namespace pgquorum::failover::sim {
+
+void World::AddClients() {
+  AfterWorld(static_cast<TimeNs>(rng_.Between(5, 40)) * kMs, [this] {
+    for (Node& node : nodes_) {
+      if (node.pg.state == PgState::kPrimary && node.pg_paused_until <= now_) {
+        ClientWrite(node);
+      }
+    }
+    AddClients();
+  });
+  if (clients_) {
+    return;
+  }
+  clients_ = true;
+  // The first node: create the cluster; then one token and one member after the other.
+  AfterWorld(100 * kMs, [this] {
+    CreateCluster create;
+    create.name = "sim";
+    create.cluster_id = 7;
+    create.system_identifier = 9;
+    create.generation = 1;
+    create.timeline = Timeline(1);
+    create.first.name = "node1";
+    create.first.listen_host = create.first.raft_host = "h1";
+    create.first.listen_port = 5432;
+    create.first.raft_port = 7000;
+    RaftCampaign(nodes_[0]);
+    RaftPropose(nodes_[0], {0, Encode(create), std::nullopt, {}});
+  });
+  for (std::size_t i = 1; i < nodes_.size(); ++i) {
+    AfterWorld(static_cast<TimeNs>(600 + 400 * i) * kMs, [this, i] {
+      Node& node = nodes_[i];
+      IssueToken token{std::string(32, static_cast<char>('a' + i)), now_ / 1000 + 1000,
+                       node.witness ? MemberKind::kWitness : MemberKind::kData, now_ / 1000};
+      AddMember add;
+      add.token_hash = token.token_hash;
+      add.now_us = now_ / 1000;
+      add.info.name = "node" + std::to_string(i + 1);
+      add.info.listen_host = add.info.raft_host = "h" + std::to_string(i + 1);
+      add.info.listen_port = 5432;
+      add.info.raft_port = 7000;
+      add.info.kind = token.kind;
+      add.info.priority = static_cast<uint32_t>(rng_.Chance(1, 3) ? rng_.Between(50, 200) : 100);
+      RaftPropose(nodes_[0], {0, Encode(token), std::nullopt, {}});
+      RaftPropose(nodes_[0], {0, Encode(add), std::nullopt, {}});
+      if (!node.witness) {  // the base backup that `cluster join` takes
+        const Pg& from = nodes_[0].pg;
+        node.pg.wal.assign(from.wal.begin(),
+                           from.wal.begin() + static_cast<std::ptrdiff_t>(from.durable));
+        node.pg.durable = node.pg.wal.size();
+        WorkerStart(node);
+        PgStart(node, 100 * kMs);
+      } else {
+        WorkerStart(node);
+      }
+    });
+  }
+}
+
+void World::RequestVerb(bool force, bool accept_loss) {
+  RequestFailover request;
+  request.id = RequestId(++unique_);
+  request.kind = force ? RequestKind::kForceFailover : RequestKind::kSwitchover;
+  if (rng_.Chance(4, 5)) {
+    request.target = NodeId(rng_.Between(1, nodes_.size()));
+  }
+  request.accept_loss = accept_loss;
+  request.now_us = now_ / 1000;
+  Node& asked = nodes_[rng_.Below(nodes_.size())];
+  if (asked.up) {
+    coverage_.Count(force ? "verb: force failover" : "verb: switchover");
+    ProposeFrom(asked, request);
+  }
+}
+
+void World::PlanChaos() {
+  chaos_ = true;
+  recycles_wal_ = rng_.Chance(1, 6);
+  settings_text_ = std::to_string(nodes_.size()) + " nodes";
+  std::size_t faults = 1 + rng_.Below(9);
+  for (std::size_t i = 0; i < faults; ++i) {
+    AfterWorld(static_cast<TimeNs>(rng_.Below(static_cast<uint64_t>(options_.chaos * 8 / 10))),
+               [this] { Chaos(); });
+  }
+  if (rng_.Chance(1, 8)) {
+    ever_async_ = true;
+    for (Node& node : nodes_) {
+      if (node.raft.role == Raft::kLeader) {
+        RaftPropose(
+            node, {0, Encode(SetSetting{"pgquorum.replication_mode", "async"}), std::nullopt, {}});
+      }
+    }
+  }
+}
+
+void World::Chaos() {
+  Node& node = rng_.Chance(1, 2) && global_.created() ? At(global_.appointment().node)
+                                                      : nodes_[rng_.Below(nodes_.size())];
+  Node& other = nodes_[rng_.Below(nodes_.size())];
+  auto ms = [this](uint64_t low, uint64_t high) {
+    return static_cast<TimeNs>(rng_.Between(low, high)) * kMs;
+  };
+  auto cut = [this](const Node& a, const Node& b, TimeNs time) {
+    std::pair<uint64_t, uint64_t> link{a.id.value(), b.id.value()};
+    if (a.id != b.id && cuts_.insert(link).second) {
+      AfterWorld(time, [this, link] { cuts_.erase(link); });
+    }
+  };
+  std::string id = std::to_string(node.id.value());
+  switch (rng_.Below(16)) {
+    case 0:
+    case 1:
+    case 2:
+      coverage_.Count("fault: kill -9 of a node");
+      KillNode(node, ms(50, 5000));
+      break;
+    case 3:
+      coverage_.Count("fault: backend killed");
+      Trace("backend crash on " + id);
+      if (!node.witness && node.pg.state != PgState::kDown) {
+        PgCrash(node, ms(100, 900));
+      }
+      break;
+    case 4:
+      if (node.up) {
+        coverage_.Count("fault: worker killed");
+        Trace("worker killed on " + id);
+        WorkerStop(node);
+        uint64_t life = node.life;
+        AfterWorld(ms(100, 800), [this, &node, life] {
+          if (!node.up && node.life == life) {
+            WorkerStart(node);
+          }
+        });
+      }
+      break;
+    case 5:
+    case 6: {
+      coverage_.Count("fault: node cut off");
+      Trace("cut off " + id);
+      TimeNs time = ms(300, 8000);
+      for (const Node& peer : nodes_) {
+        cut(node, peer, time);
+        cut(peer, node, time);
+      }
+      break;
+    }
+    case 7:
+      coverage_.Count("fault: one-way cut");
+      Trace("cut " + id + " -> " + std::to_string(other.id.value()));
+      cut(node, other, ms(300, 8000));
+      break;
+    case 8: {
+      coverage_.Count("fault: link cut");
+      TimeNs time = ms(300, 8000);
+      cut(node, other, time);
+      cut(other, node, time);
+      break;
+    }
+    case 9:
+      coverage_.Count("fault: worker stopped");
+      Trace("SIGSTOP worker " + id);
+      node.worker_paused_until = now_ + ms(200, 6000);
+      break;
+    case 10:
+      coverage_.Count("fault: node stopped");
+      Trace("SIGSTOP node " + id);
+      node.worker_paused_until = node.pg_paused_until = now_ + ms(200, 6000);
+      break;
+    case 11: {
+      coverage_.Count("fault: slow link");
+      std::pair<uint64_t, uint64_t> link{node.id.value(), other.id.value()};
+      slow_[link] = ms(50, 3000);
+      AfterWorld(ms(1000, 5000), [this, link] { slow_.erase(link); });
+      break;
+    }
+    case 12:
+      coverage_.Count("fault: promoted by hand");
+      Trace("promoted by hand " + id);
+      PgPromote(node, Timeline(), true);
+      break;
+    case 13:
+      RequestVerb(false, false);
+      break;
+    case 14:
+      RequestVerb(!rng_.Chance(1, 2), rng_.Chance(1, 4));
+      break;
+    case 15:
+      if (rng_.Chance(1, 2)) {
+        coverage_.Count("fault: WAL disk full");
+        node.pg.disk_full = true;
+        AfterWorld(ms(500, 4000), [this, &node] {
+          node.pg.disk_full = false;
+          PumpSoon(node);
+        });
+        PumpSoon(node);
+      } else {
+        for (Node& each : nodes_) {
+          coverage_.Count("fault: all nodes killed");
+          KillNode(each, ms(100, 2000));
+        }
+      }
+      break;
+  }
+}
+
+void World::Heal() {
+  Trace("heal");
+  chaos_ = false;
+  cuts_.clear();
+  slow_.clear();
+  for (Node& node : nodes_) {
+    node.pg.disk_full = false;
+  }
+}
+
+}  // namespace pgquorum::failover::sim

@@ -1,0 +1,261 @@
+#include "bgworkers/failover/sim/world.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+namespace pgquorum::failover::sim {
+
+void Coverage::Add(const Coverage& other) {
+  for (const auto& [what, count] : other.counters) {
+    counters[what] += count;
+  }
+  transitions.resize(std::max(transitions.size(), other.transitions.size()));
+  for (std::size_t i = 0; i < other.transitions.size(); ++i) {
+    transitions[i] += other.transitions[i];
+  }
+}
+
+namespace {
+struct NamedBug {
+  const char* name;
+  bool* (*field)(Bugs&);
+};
+const NamedBug kBugs[] = {
+    {"no_pledge", [](Bugs& b) { return &b.agent.no_pledge; }},
+    {"position_before_stop", [](Bugs& b) { return &b.agent.position_before_stop; }},
+    {"receive_lsn_as_position", [](Bugs& b) { return &b.agent.receive_lsn_as_position; }},
+    {"connect_before_compare", [](Bugs& b) { return &b.agent.connect_before_compare; }},
+    {"obey_stale_appointment", [](Bugs& b) { return &b.agent.obey_stale_appointment; }},
+    {"empty_list_on_fence", [](Bugs& b) { return &b.agent.empty_list_on_fence; }},
+    {"repair_in_set", [](Bugs& b) { return &b.agent.repair_in_set; }},
+    {"resume_without_boot", [](Bugs& b) { return &b.agent.resume_without_boot; }},
+    {"serve_before_settled", [](Bugs& b) { return &b.agent.serve_before_settled; }},
+    {"names_without_timeline", [](Bugs& b) { return &b.agent.names_without_timeline; }},
+    {"recruit_off_by_one", [](Bugs& b) { return &b.coordinator.recruit_off_by_one; }},
+    {"settle_without_barrier", [](Bugs& b) { return &b.coordinator.settle_without_barrier; }},
+    {"longest_wal_wins", [](Bugs& b) { return &b.coordinator.longest_wal_wins; }},
+    {"no_lease_wait", [](Bugs& b) { return &b.coordinator.no_lease_wait; }},
+    {"only_last_rule", [](Bugs& b) { return &b.coordinator.only_last_rule; }},
+    {"rule_without_confirmation", [](Bugs& b) { return &b.coordinator.rule_without_confirmation; }},
+    {"lease_from_reply", [](Bugs& b) { return &b.lease.count_from_reply; }},
+    {"grant_after_revoke", [](Bugs& b) { return &b.lease.grant_after_revoke; }},
+    {"local_timelines", [](Bugs& b) { return &b.local_timelines; }},
+};
+}  // namespace
+
+bool SetBug(Bugs& bugs, const std::string& name) {
+  for (const NamedBug& bug : kBugs) {
+    if (name == bug.name) {
+      *bug.field(bugs) = true;
+      return true;
+    }
+  }
+  return false;
+}
+
+std::vector<std::string> BugNames() {
+  std::vector<std::string> names;
+  for (const NamedBug& bug : kBugs) {
+    names.emplace_back(bug.name);
+  }
+  return names;
+}
+
+World::World(const Options& options, Coverage& coverage)
+    : options_(options), coverage_(coverage), rng_(options.seed * 2654435761u + 1) {
+  coverage_.transitions.resize(Agent::Transitions().size());
+}
+
+void World::After(TimeNs delay, Node& node, Domain domain, std::function<void()> run) {
+  uint64_t life = domain == Domain::kPg ? node.pg.life : node.life;
+  queue_.push({now_ + delay, ++order_, node.id, domain, life, std::move(run)});
+}
+
+void World::AfterWorld(TimeNs delay, std::function<void()> run) {
+  queue_.push({now_ + delay, ++order_, NodeId(), Domain::kWorld, 0, std::move(run)});
+}
+
+// One event; false when it only was put off or dropped.
+bool World::StepEvent() {
+  Event event = queue_.top();
+  queue_.pop();
+  now_ = event.at;
+  if (event.domain != Domain::kWorld) {
+    Node& node = At(event.node);
+    bool pg = event.domain == Domain::kPg;
+    if (event.life != (pg ? node.pg.life : node.life)) {
+      return false;
+    }
+    TimeNs until = pg ? node.pg_paused_until : node.worker_paused_until;
+    if (until > now_) {
+      event.at = until;
+      queue_.push(std::move(event));
+      return false;
+    }
+  }
+  event.run();
+  return true;
+}
+
+bool World::RunUntil(TimeNs until, const std::function<bool()>& stop) {
+  while (violation_.empty() && !queue_.empty() && queue_.top().at <= until) {
+    if (StepEvent() && stop && stop()) {
+      return true;
+    }
+  }
+  if (violation_.empty()) {
+    now_ = std::max(now_, until);
+  }
+  return false;
+}
+
+TimeNs World::Clock(const Node& node) const {
+  return node.clock_offset + now_ + now_ / 1'000'000 * node.drift_ppm;
+}
+
+TimeNs World::Latency(const Node& from, const Node& to) {
+  TimeNs latency = 50'000 + static_cast<TimeNs>(rng_.Below(400'000));
+  if (chaos_ && rng_.Chance(1, 50)) {
+    latency += static_cast<TimeNs>(rng_.Below(30'000'000));
+  }
+  auto slow = slow_.find({from.id.value(), to.id.value()});
+  if (slow != slow_.end()) {
+    latency += static_cast<TimeNs>(rng_.Below(static_cast<uint64_t>(slow->second)));
+  }
+  return latency;
+}
+
+bool World::Reaches(const Node& from, const Node& to) const {
+  return !cuts_.contains({from.id.value(), to.id.value()});
+}
+
+void World::Send(Node& from, Node& to, Domain domain, std::function<void()> deliver) {
+  if (!Reaches(from, to)) {
+    return;
+  }
+  After(from.id == to.id ? 1000 : Latency(from, to), to, domain, std::move(deliver));
+}
+
+void World::Trace(const std::string& text) {
+  if (options_.trace) {
+    std::printf("%10.3f %s\n", static_cast<double>(now_ / 1000) / 1000.0 - 1e6, text.c_str());
+  }
+}
+
+void World::Fail(const std::string& what) {
+  Trace("VIOLATION " + what);
+  if (violation_.empty()) {
+    violation_ = what;
+  }
+}
+
+Node* World::SettledPrimary() {
+  if (!global_.created() || global_.recruiting() || !global_.appointment().settled ||
+      !global_.appointment().boot) {
+    return nullptr;
+  }
+  Node& node = At(global_.appointment().node);
+  bool serves = node.pg.state == PgState::kPrimary && node.pg.gate &&
+                node.pg.boot == global_.appointment().boot && node.pg.deadline > Clock(node) &&
+                node.pg.admission == Admission::kClients;
+  return serves ? &node : nullptr;
+}
+
+// Every data member is a voter that streams, and the list in force is the whole group's.
+bool World::AllJoined() {
+  Node* primary = SettledPrimary();
+  if (primary == nullptr) {
+    return false;
+  }
+  const Rule& rule = global_.rule();
+  for (Node& node : nodes_) {
+    if (node.witness || global_.FindMember(node.id) == nullptr) {
+      continue;
+    }
+    bool streams =
+        node.id == primary->id ||
+        (node.pg.connection != 0 && node.pg.upstream == primary->id &&
+         node.pg.durable + 3 >= primary->pg.durable && node.pg.admission == Admission::kClients);
+    if (!rule.IsVoter(node.id) || !streams) {
+      return false;
+    }
+  }
+  return rule.n == global_.WantedAcks(rule.voters.size()) && rule.g == rule.n &&
+         primary->pg.list.version == rule.version;
+}
+
+// One member creates the cluster, the others join it with tokens, as on real servers.
+void World::Bootstrap() {
+  std::size_t data = 3;
+  std::size_t witnesses = 0;
+  switch (rng_.Below(10)) {
+    case 0:
+    case 1:
+      data = 2;
+      witnesses = 1;
+      break;
+    case 2:
+    case 3:
+      data = 5;
+      break;
+    case 4:
+      data = 4;
+      break;
+    default:
+      break;
+  }
+  nodes_.resize(data + witnesses);
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    Node& node = nodes_[i];
+    node.id = NodeId(i + 1);
+    node.witness = i >= data;
+    node.drift_ppm = static_cast<int64_t>(rng_.Between(0, 20'000)) - 10'000;
+    node.clock_offset = static_cast<TimeNs>(rng_.Below(1'000'000'000));
+    node.raft.log.push_back({1, "", Voters{1, {NodeId(1)}, {}}, {}});
+    node.raft.term = 1;
+    if (i == 0) {
+      node.pg.wal.push_back({Timeline(1), 100, ++unique_, 0});
+      node.pg.durable = 1;
+    }
+  }
+  WorkerStart(nodes_[0]);
+  PgStart(nodes_[0], 50 * kMs);
+  AddClients();
+}
+
+std::string World::Run() {
+  Bootstrap();
+  RunUntil(now_ + 10'000 * kMs, [this] { return AllJoined(); });
+  if (violation_.empty() && !AllJoined()) {
+    Fail("the cluster did not come up: " + global_.ToText());
+  }
+  RunUntil(now_ + 500 * kMs);
+  PlanChaos();
+  RunUntil(now_ + options_.chaos);
+  Heal();
+  bool healed = RunUntil(now_ + options_.patience, [this] { return AllJoined(); });
+  if (violation_.empty() && !healed) {
+    std::string text = "not healed: " + global_.ToText();
+    for (Node& node : nodes_) {
+      text += std::to_string(node.id.value()) + ": " +
+              (node.up && node.agent ? std::string(ToString(node.agent->state())) : "down") + " " +
+              ToString(node.pg.state) + " " + (node.agent ? node.agent->detail() : "") + "\n";
+    }
+    Fail(text);
+  }
+  RunUntil(now_ + 500 * kMs);
+  if (violation_.empty()) {
+    violation_ = CheckEnd();
+  }
+  for (Node& node : nodes_) {
+    if (node.agent) {
+      for (std::size_t i = 0; i < node.agent->taken().size(); ++i) {
+        coverage_.transitions[i] += node.agent->taken()[i];
+      }
+    }
+  }
+  return violation_;
+}
+
+}  // namespace pgquorum::failover::sim
