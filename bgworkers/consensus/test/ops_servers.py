@@ -271,6 +271,46 @@ def test_end_of_replay():
     await_("streaming", lambda: n3.streaming_from(n1))
 
 
+def segment_of(node, timeline, position):
+    """The open WAL file that holds `position`, and the offset in it."""
+    size = 16 << 20
+    number = position // size
+    name = f"{timeline:08X}{number // 256:08X}{number % 256:08X}"
+    return open(f"{node.data}/pg_wal/{name}", "r+b"), position % size
+
+
+def test_recycled_record():
+    """An old record right behind the last received byte, as in a recycled file, is no WAL to wait for."""
+    begin = lsn(n1.sql("SELECT pg_current_wal_insert_lsn()"))
+    end = n1.ok("marker", "recycled")["end"]
+    check(end - begin < 200 and begin // 8192 == end // 8192, (begin, end))
+    n1.sql("INSERT INTO t VALUES (0, 'behind the marker')")
+    flush = n1.facts()["flush"]
+    await_("replayed", lambda: n3.facts()["replay_end"] >= flush)
+    n3.follow(None, 1)
+    n3.end_receiver()
+    tail = n3.settle()["end"]
+    check(n3.ok("follows", begin)["value"], "the marker was not found")
+    file, offset = segment_of(n3, 1, begin)
+    with file:
+        file.seek(offset)
+        record = file.read(end - begin)
+    file, offset = segment_of(n3, 1, tail)
+    with file:
+        file.seek(offset)
+        before = file.read(len(record))
+        check(before == bytes(len(record)), "something stands behind the end already")
+        file.seek(offset)
+        file.write(record)
+        file.flush()
+        check(not n3.ok("follows", tail)["value"], "an old record taken for a successor")
+        check(n3.settle()["end"] == tail, "not settled")
+        file.seek(offset)
+        file.write(before)
+    n3.follow(n1, 1)
+    await_("streaming", lambda: n3.streaming_from(n1))
+
+
 def test_replay_conflict():
     reader = n3.connect()
     cursor = reader.cursor()
