@@ -1,4 +1,4 @@
-"""The pages that `generate docs` writes: settings, SQLSTATEs, SQL objects, the conformance table, the changelog.
+"""The pages that `generate docs` writes: settings, SQLSTATEs, SQL objects, the agent's states, conformance, changelog.
 
 All come from files of the repository, so that they can be made, and checked, without a server.
 """
@@ -8,6 +8,7 @@ import re
 
 import conformancelib
 import sqlobjects
+import statetable
 
 EFFECT = {"postmaster": "restart", "sighup": "reload", "superuser": "session (superuser)", "user": "session",
           "internal": "read only"}
@@ -144,6 +145,8 @@ def all_pages(root, settings, states):
     pages = {"reference/settings.md": settings_page(root, settings),
              "reference/sqlstates.md": sqlstates_page(states),
              "reference/sql.md": sql_page(root)}
+    if pathlib.Path(root, statetable.TABLE).exists():
+        pages["reference/agent.md"] = statetable.page(root)
     if pathlib.Path(root, "conformance/ids.txt").exists():
         pages["conformance.md"] = conformancelib.page(root)
     if pathlib.Path(root, "changelog.d").exists():
