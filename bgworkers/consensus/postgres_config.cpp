@@ -13,6 +13,7 @@
 
 extern "C" {
 #include "miscadmin.h"
+#include "replication/walreceiver.h"
 #include "utils/guc.h"
 }
 
@@ -22,6 +23,8 @@ namespace {
 
 constexpr char kFileName[] = "pgquorum.conf";
 
+static_assert(kMaxConninfoLength == MAXCONNINFO - 1);
+
 }  // namespace
 
 SettingsFile::SettingsFile(std::string data_directory)
@@ -30,6 +33,13 @@ SettingsFile::SettingsFile(std::string data_directory)
 Status SettingsFile::Apply(const PostgresSettings& settings) {
   if (valid_ && settings == written_) {
     return Status::Ok();
+  }
+  if (settings.primary_conninfo.size() > kMaxConninfoLength) {
+    return Status::Error(sqlstate::kInvalidParameterValue,
+                         "the connection string of the upstream is too long")
+        .WithDetail("It has " + std::to_string(settings.primary_conninfo.size()) +
+                    " bytes; the server uses at most " + std::to_string(kMaxConninfoLength) + ".")
+        .WithHint("Use a state directory with a shorter path.");
   }
   // If this fails half way the content on disk is unknown: the next call writes again.
   valid_ = false;

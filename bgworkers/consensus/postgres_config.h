@@ -3,6 +3,7 @@
 // not ALTER SYSTEM's postgresql.auto.conf, which CheckInForce reports).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -44,6 +45,10 @@ struct Upstream {
 // `node2.t7`: the name under which a standby counts for commits of timeline 7. With the timeline in
 // the name a standby on another history never counts (docs/failover.md).
 std::string StandbyName(std::string_view node, failover::Timeline timeline);
+
+// The server keeps no more of primary_conninfo than this for the walreceiver (MAXCONNINFO,
+// replication/walreceiver.h) and cuts the rest off without a word.
+inline constexpr std::size_t kMaxConninfoLength = 1023;
 
 // Value of primary_conninfo; every value quoted. Unix socket directories get no TLS.
 std::string BuildPrimaryConninfo(const Upstream& upstream);

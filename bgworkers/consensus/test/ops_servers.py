@@ -92,6 +92,8 @@ def test_sync_list():
     check(n1.sql("SHOW synchronous_standby_names") == 'ANY 1 ("n2.t1","n3.t1")', "list text")
     check(n1.op("in_force")["ok"], n1.op("in_force"))
     check(n1.op("apply", "", "", "", "", "a", 2, 2, 0, 0)["sqlstate"] == "22023", "g beyond names")
+    long = n1.op("apply", "h" * 1000, 1, "a", "", "", 0, 9, 0, 0)
+    check(long["sqlstate"] == "22023" and n1.op("in_force")["ok"], long)
     n1.sql("ALTER SYSTEM SET synchronous_standby_names = 'other'")
     n1.sql("SELECT pg_reload_conf()")
     await_("override seen", lambda: not n1.op("in_force")["ok"])
