@@ -86,6 +86,7 @@ AgentOutput Agent::Step(const AgentInputs& in) {
     c.resumable = usable && !c.mine && in.cluster.rule().primary == self_;
     c.handing_over =
         c.recruiting && c.recruiting->reason == Reason::kSwitchover && c.recruiting->from == self_;
+    c.member = in.cluster.FindMember(self_) != nullptr;
     c.must_pledge = in.cluster.MustPledge(self_);
     c.primary =
         c.app.epoch >= in.facts.pledge_epoch && !c.recruiting ? FindPrimary(in, self_) : nullptr;
@@ -104,6 +105,9 @@ AgentOutput Agent::Step(const AgentInputs& in) {
     lease_lost_at_ = 0;
   } else if (lease_lost_at_ == 0) {
     lease_lost_at_ = c.now;
+  }
+  if (entered_at_ == 0) {
+    entered_at_ = c.now;  // the first step of this agent
   }
   Run(c);
   boot_ = in.facts.boot;
@@ -175,6 +179,12 @@ TimeNs Agent::WakeAt(const Context& c) const {
   }
   if (state_ == AgentState::kHandingOver) {
     at(entered_at_ + c.settings.switchover_tail_timeout);
+  }
+  if (state_ == AgentState::kStarting) {
+    at(entered_at_ + c.settings.demote_timeout);
+  }
+  if (state_ == AgentState::kRepairing) {
+    at(entered_at_ + c.settings.appointment_timeout);
   }
   if (state_ == AgentState::kBarrier) {
     at(entered_at_ + c.settings.appointment_timeout / 4);

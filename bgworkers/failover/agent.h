@@ -60,7 +60,12 @@ struct AgentInputs {
   const LocalFacts& facts;
   const PeerViews& peers;
   TimeNs now = 0;
-  TimeNs lease_deadline = 0;  // LeaseHolder::Deadline
+  // LeaseHolder::Deadline; after a restart of the worker alone not below what shared memory still
+  // holds of this boot.
+  TimeNs lease_deadline = 0;
+  // Since this worker started, the applied state reached what a leader had committed. Until then it
+  // may be far in the past: nothing irrevocable is concluded from what it lacks.
+  bool current = true;
 };
 
 struct AgentOutput {

@@ -50,8 +50,11 @@ SetSyncList ListOf(const ClusterState& cluster, Timeline timeline) {
 void Agent::Act(const Context& c, Out& out) {
   switch (state_) {
     case AgentState::kStarting:
+      if (!c.LeaseValid()) {
+        WantClosed(c.facts, out);
+      }
+      break;
     case AgentState::kWitness:
-      WantClosed(c.facts, out);
       break;
     case AgentState::kClosed:
       WantClosed(c.facts, out);
@@ -207,7 +210,8 @@ void Agent::ActLeaving(const Context& c, Out& out) {
     return;
   }
   WantAdmission(c.facts, Admission::kAdministrators, out);
-  bool by_hand = !c.cluster.IsAssigned(c.facts.history.timeline);
+  bool by_hand =
+      c.current && c.cluster.created() && !c.cluster.IsAssigned(c.facts.history.timeline);
   if (by_hand && c.facts.foreign_timeline != c.facts.history.timeline) {
     out.push_back(MarkForeignTimeline{c.facts.history.timeline});
     return;  // durable first
@@ -215,18 +219,21 @@ void Agent::ActLeaving(const Context& c, Out& out) {
   out.push_back(DemoteRestart{});
 }
 
-// A voter keeps its WAL. The one exception: it diverged before this appointment was settled. It
-// then holds nothing acknowledged that the appointed node lacks, has acknowledged nothing since,
-// and may be needed for the barrier.
+// A voter keeps its WAL. The one exception: an appointment that stays unsettled may need this very
+// voter for its barrier. The appointed node holds everything that was acknowledged, and a
+// half-repaired node is never recruited, so nothing is lost; there are only fewer copies until the
+// repair is done.
 bool Agent::MayRepair(const Context& c) const {
   if (bugs_.repair_in_set) {
     return true;
   }
+  if (!c.current) {
+    return false;
+  }
   if (!c.cluster.IsVoterOfAnyRule(self_)) {
     return true;
   }
-  return !c.app.settled && c.app.fork && c.fit == Fit::kDiverged &&
-         c.position.timeline < c.app.timeline;
+  return !c.app.settled && c.now - entered_at_ >= c.settings.appointment_timeout;
 }
 
 void Agent::ActRepair(const Context& c, Out& out) {
@@ -250,7 +257,7 @@ void Agent::ActRepair(const Context& c, Out& out) {
     out.push_back(AcceptDataDirectory{});
     return;
   }
-  if (c.primary == nullptr || (!c.app.settled && c.cluster.rule().IsVoter(self_) == false)) {
+  if (c.primary == nullptr || (!c.app.settled && !c.cluster.rule().IsVoter(self_))) {
     detail_ = "waits for a settled primary to repair from";
     return;
   }

@@ -20,6 +20,7 @@ struct Agent::Context {
         peers(in.peers),
         now(in.now),
         lease_deadline(in.lease_deadline),
+        current(in.current),
         settings(in.cluster.settings()),
         app(in.cluster.appointment()),
         recruiting(in.cluster.recruiting() ? &*in.cluster.recruiting() : nullptr) {}
@@ -29,6 +30,7 @@ struct Agent::Context {
   const PeerViews& peers;
   TimeNs now;
   TimeNs lease_deadline;
+  bool current;
   const Settings& settings;
   const Appointment& app;
   const Recruiting* recruiting;
@@ -40,6 +42,7 @@ struct Agent::Context {
   // Revoked by a switchover while it was the primary.
   bool handing_over = false;
   bool must_pledge = false;
+  bool member = false;  // of the applied state
   // The appointed primary (another node), promoted on the assigned timeline by the named start.
   const NodeReport* primary = nullptr;
   Fit fit = Fit::kUnknown;

@@ -42,7 +42,14 @@ struct AgentRules {
   static bool WritesWithoutLeave(const A& a, const C& c) {
     bool wrong_timeline =
         c.mine && c.facts.pg == PgState::kPrimary && c.facts.history.timeline != c.app.timeline;
-    return Writes(c) && (!c.mine || wrong_timeline) && !In(a, {S::kHandingOver, S::kDemoting});
+    if (!Writes(c) || (c.mine && !wrong_timeline) || In(a, {S::kHandingOver, S::kDemoting})) {
+      return false;
+    }
+    // After a restart of the worker alone the entry may not have come back yet; the gate is shut by
+    // the lease meanwhile.
+    bool may_be_stale =
+        a.state_ == S::kStarting && !c.current && c.now - a.entered_at_ < c.settings.demote_timeout;
+    return !may_be_stale;
   }
   static bool LeaseLostForLong(const A& a, const C& c) {
     return In(a, {S::kPrimary, S::kDraining}) && a.lease_lost_at_ != 0 &&
@@ -85,7 +92,8 @@ struct AgentRules {
     if (a.bugs_.connect_before_compare && c.primary != nullptr && !c.must_pledge) {
       return true;
     }
-    return c.fit == Fit::kContained && !c.must_pledge && a.reclone_for_ != c.app.timeline;
+    return c.fit == Fit::kContained && c.member && !c.must_pledge &&
+           a.reclone_for_ != c.app.timeline;
   }
   static bool RecloneKnown(const A& a, const C& c) {
     return a.reclone_for_ && a.reclone_for_ == c.app.timeline && !c.mine && !c.resumable;

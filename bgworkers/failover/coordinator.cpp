@@ -39,6 +39,7 @@ void Coordinator::Track(const In& in) {
     epoch_since_ = in.now;
     complete_since_ = 0;
     fetch_node_ = NodeId();
+    fetch_tried_.clear();
     not_serving_since_ = 0;
     bad_since_.clear();
     progress_.clear();

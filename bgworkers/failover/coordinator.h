@@ -99,6 +99,7 @@ class Coordinator {
   void DoRecruit(const In& in, Out& out);
   bool Complete(const In& in, const std::vector<Recruit>& recruits, Out& out);
   const Recruit* Prefer(const In& in, const std::vector<Recruit>& recruits) const;
+  bool Fetching(const In& in, Out& out);
   bool FetchFirst(const In& in, const Recruit& wanted, const Recruit& best, Out& out);
   void AppointOne(const In& in, const std::vector<Recruit>& recruits, const Recruit& winner,
                   Out& out);
@@ -128,6 +129,7 @@ class Coordinator {
   TimeNs complete_since_ = 0;  // when enough had pledged
   NodeId fetch_node_;
   TimeNs fetch_since_ = 0;
+  std::set<NodeId> fetch_tried_;
   Timeline appointment_seen_;
   TimeNs appointed_since_ = 0;
   TimeNs not_serving_since_ = 0;  // primary restarted and is not back

@@ -37,7 +37,7 @@ void Coordinator::DoRecruit(const In& in, Out& out) {
     }
     recruits.push_back({id, report, *report->pledge_position, FreshReport(in, id) != nullptr});
   }
-  if (!Complete(in, recruits, out)) {
+  if (Fetching(in, out) || !Complete(in, recruits, out)) {
     return;
   }
   if (complete_since_ == 0) {
@@ -157,6 +157,32 @@ const Coordinator::Recruit* Coordinator::Prefer(const In& in,
   return best;
 }
 
+// A fetch that was ordered (by this leader or the one before) goes on until it is complete or too
+// late.
+bool Coordinator::Fetching(const In& in, Out& out) {
+  const std::optional<FetchTail>& fetch = in.cluster.recruiting()->fetch;
+  if (!fetch) {
+    return false;
+  }
+  if (fetch_node_ != fetch->node) {
+    fetch_node_ = fetch->node;
+    fetch_since_ = in.now;
+  }
+  const NodeReport* report = FreshReport(in, fetch->node);
+  TimeNs patience_ends = fetch_since_ + 2 * in.cluster.settings().switchover_tail_timeout;
+  bool done = report != nullptr && report->pledge_position &&
+              report->pledge_epoch == fetch->epoch && *report->pledge_position >= fetch->until;
+  if (done || report == nullptr || FreshReport(in, fetch->source) == nullptr ||
+      in.now >= patience_ends) {
+    fetch_tried_.insert(fetch->node);
+    return false;
+  }
+  WakeAt(out, in.now, patience_ends);
+  out.waiting_for = in.cluster.NameOf(fetch->node) + " to fetch its tail from " +
+                    in.cluster.NameOf(fetch->source);
+  return true;
+}
+
 // The wanted node lacks WAL that a recruit has. True: it is being fetched.
 bool Coordinator::FetchFirst(const In& in, const Recruit& wanted, const Recruit& best, Out& out) {
   const Recruiting& recruiting = *in.cluster.recruiting();
@@ -164,24 +190,10 @@ bool Coordinator::FetchFirst(const In& in, const Recruit& wanted, const Recruit&
   source.end = std::max(source.end, best.position.lsn);
   bool possible =
       best.alive && source.Compatible(wanted.report->history) && source.Contains(wanted.position);
-  if (!possible) {
+  if (!possible || fetch_tried_.contains(wanted.node)) {
     return false;
   }
-  if (fetch_node_ != wanted.node) {
-    fetch_node_ = wanted.node;
-    fetch_since_ = in.now;
-  }
-  TimeNs patience_ends = fetch_since_ + 2 * in.cluster.settings().switchover_tail_timeout;
-  if (in.now >= patience_ends) {
-    return false;
-  }
-  WakeAt(out, in.now, patience_ends);
-  FetchTail fetch{recruiting.epoch, wanted.node, best.node, best.position};
-  if (recruiting.fetch != fetch) {
-    Propose(in, out, fetch);
-  }
-  out.waiting_for =
-      in.cluster.NameOf(wanted.node) + " to fetch its tail from " + in.cluster.NameOf(best.node);
+  Propose(in, out, FetchTail{recruiting.epoch, wanted.node, best.node, best.position});
   return true;
 }
 
@@ -196,7 +208,8 @@ void Coordinator::AppointOne(const In& in, const std::vector<Recruit>& recruits,
     if (r.node == winner.node || !r.alive || r.report->repair != Repair::kNone) {
       continue;
     }
-    bool fits = reach.Compatible(r.report->history) && reach.Contains(r.position);
+    const History& theirs = r.report->history;
+    bool fits = reach.Compatible(theirs) && reach.Contains({theirs.timeline, theirs.end});
     (fits ? voters : diverged).push_back(r.node);
   }
   // A diverged recruit must be rewound before it can acknowledge: only when nobody else is there.

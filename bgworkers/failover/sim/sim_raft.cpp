@@ -45,6 +45,7 @@ void World::RaftStart(Node& node) {
   raft.votes.clear();
   raft.match.clear();
   raft.heard.clear();
+  raft.current = false;
   RaftRecompute(node);
   // What was known to be committed is not durable: the restarted node lives in the past for a
   // while.
@@ -219,6 +220,7 @@ void World::RaftAppend(Node& node, const RaftMessage& m) {
     RaftRecompute(node);
   }
   uint64_t known = m.index + m.entries.size();
+  raft.current = raft.current || known >= m.commit;
   if (std::min(m.commit, known) > raft.commit) {
     raft.commit = std::min(m.commit, known);
     RaftApply(node);
@@ -262,6 +264,7 @@ void World::RaftAdvance(Node& node) {
     }
     if (majority([&raft, index](NodeId voter) { return raft.match[voter] >= index; })) {
       raft.commit = index;
+      raft.current = true;
       RaftApply(node);
       RaftBroadcast(node);
       break;

@@ -151,8 +151,10 @@ void World::Pump(Node& node) {
   Voters voters = VotersOf(node);
   LocalFacts facts = Facts(node);
   const Settings& settings = node.cluster->settings();
-  node.pg.deadline = node.lease->Deadline(settings, voters);
-  AgentInputs in{*node.cluster, facts, node.peers, clock, node.pg.deadline};
+  if (node.lease->wanted() || facts.pg != PgState::kPrimary) {
+    node.pg.deadline = std::max(node.pg.deadline, node.lease->Deadline(settings, voters));
+  }
+  AgentInputs in{*node.cluster, facts, node.peers, clock, node.pg.deadline, node.raft.current};
   AgentOutput out = node.agent->Step(in);
   for (const Action& action : out.actions) {
     Trace("  " + std::to_string(node.id.value()) + " " + ToString(node.agent->state()) + ": " +

@@ -125,6 +125,7 @@ struct Raft {
   std::map<NodeId, uint64_t> match;
   std::map<NodeId, TimeNs> heard;
   Epoch revoked;  // highest in the log, committed or not
+  bool current = false;  // applied what a leader had committed, since the start
 };
 
 struct Node {
