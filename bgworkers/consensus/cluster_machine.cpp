@@ -8,6 +8,7 @@ namespace pgquorum::consensus {
 
 namespace {
 constexpr uint8_t kResultVersion = 1;
+constexpr uint8_t kSnapshotVersion = 1;
 constexpr std::size_t kMaxText = 4096;
 }  // namespace
 
@@ -17,19 +18,51 @@ std::string ClusterMachine::Apply(const raft::Entry& entry) {
   return EncodeApplyResult(result);
 }
 
-std::string ClusterMachine::Snapshot() { return state_.Snapshot(); }
+void ClusterMachine::ApplyConfiguration(raft::Index index, const raft::Configuration&,
+                                        std::string_view) {
+  applied_membership_ = index.value();
+  std::lock_guard lock(mutex_);
+  base_membership_ = index.value();
+  std::erase_if(memberships_, [&](uint64_t i) { return i <= index.value(); });
+}
+
+std::string ClusterMachine::Snapshot() {
+  ByteWriter out;
+  out.U8(kSnapshotVersion);
+  out.U64(applied_membership_);
+  out.Raw(state_.Snapshot());
+  return std::move(out).Take();
+}
 
 Status ClusterMachine::Restore(const raft::SnapshotMeta&, std::string_view data) {
-  Result<failover::ClusterState> state = failover::ClusterState::Restore(data);
+  ByteReader in(data);
+  uint8_t version = in.U8();
+  uint64_t membership = in.U64();
+  if (!in.ok() || version != kSnapshotVersion) {
+    return Status::Error("XX001", "snapshot of the cluster state is malformed");
+  }
+  Result<failover::ClusterState> state =
+      failover::ClusterState::Restore(data.substr(data.size() - in.remaining()));
   if (!state.ok()) {
     return state.status();
   }
   state_ = std::move(state).value();
+  applied_membership_ = membership;
+  {
+    std::lock_guard lock(mutex_);
+    base_membership_ = membership;
+    memberships_.clear();
+  }
   Publish();
   return Status::Ok();
 }
 
 void ClusterMachine::NoteAppended(const raft::Entry& entry) {
+  if (entry.type == raft::EntryType::kConfig) {
+    std::lock_guard lock(mutex_);
+    memberships_.push_back(entry.index.value());
+    return;
+  }
   if (entry.type != raft::EntryType::kCommand) {
     return;
   }
@@ -38,6 +71,36 @@ void ClusterMachine::NoteAppended(const raft::Entry& entry) {
   if (epoch > revoked_) {
     revoked_ = epoch;
   }
+}
+
+void ClusterMachine::NoteTruncated(raft::Index from) {
+  std::lock_guard lock(mutex_);
+  std::erase_if(memberships_, [&](uint64_t index) { return index >= from.value(); });
+}
+
+void ClusterMachine::NoteApplied(const raft::Entry& last) {
+  std::lock_guard lock(mutex_);
+  applied_term_ = last.term;
+}
+
+void ClusterMachine::NoteLeadership(const raft::Leadership& leadership) {
+  std::lock_guard lock(mutex_);
+  leader_changes_ += leadership.leader ? 1 : 0;
+}
+
+uint64_t ClusterMachine::membership_version() const {
+  std::lock_guard lock(mutex_);
+  return memberships_.empty() ? base_membership_ : memberships_.back();
+}
+
+raft::Term ClusterMachine::applied_term() const {
+  std::lock_guard lock(mutex_);
+  return applied_term_;
+}
+
+uint64_t ClusterMachine::leader_changes() const {
+  std::lock_guard lock(mutex_);
+  return leader_changes_;
 }
 
 std::shared_ptr<const failover::ClusterState> ClusterMachine::published() const {

@@ -9,9 +9,13 @@
 
 namespace pgquorum::consensus {
 
-Inbox::Inbox() : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) { PGQUORUM_CHECK(fd_ >= 0); }
+Inbox::Inbox() : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+  PGQUORUM_CHECK(fd_ >= 0);
+}
 
-Inbox::~Inbox() { close(fd_); }
+Inbox::~Inbox() {
+  close(fd_);
+}
 
 void Inbox::Post(Kind kind, Task task) {
   {

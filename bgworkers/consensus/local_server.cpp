@@ -116,7 +116,8 @@ void LocalServer::RefreshRole(const PostgresFacts& pg) {
   facts_.commits_in_flight = static_cast<uint32_t>(std::max<int64_t>(0, shmem::Waiters()));
 }
 
-// The startup process is who starts and ends receivers: a change of upstream holds when it has read it.
+// The startup process is who starts and ends receivers: a change of upstream holds when it has read
+// it.
 bool LocalServer::StartupProcessFollows() const {
   if (gatherer_.startup_pid() == 0) {
     return true;
@@ -176,12 +177,14 @@ void LocalServer::RefreshPromotion(const PostgresFacts& pg) {
       facts_.pg = PgState::kPromoting;  // primary with the next look, which reads the new history
       break;
     case Promotion::State::kFailed:
-      ereport(LOG, (errmsg("pgquorum: promotion failed: %s", promotion_.error().message().c_str())));
+      ereport(LOG,
+              (errmsg("pgquorum: promotion failed: %s", promotion_.error().message().c_str())));
       facts_.detail = promotion_.error().message();
       // Out of recovery on a timeline that no entry assigned: a writer that must not be.
       if (!pg.in_recovery) {
         shmem::CloseGate();
-        Status stopped = Restart(StopMode::kImmediate, "promoted on a timeline that was not assigned");
+        Status stopped =
+            Restart(StopMode::kImmediate, "promoted on a timeline that was not assigned");
         if (!stopped.ok()) {
           ereport(LOG, (errmsg("pgquorum: could not stop: %s", stopped.message().c_str())));
         }
@@ -199,7 +202,8 @@ void LocalServer::RefreshList(const PostgresFacts& pg) {
   if (!list_.in_force) {
     bool mine = settings_file_.CheckInForce().ok();
     // On a standby nobody waits for the list yet: what this process has read is what counts.
-    list_.in_force = mine && (pg.in_recovery || shmem::SyncGenerationInForce(list_.generation, list_.g == 0));
+    list_.in_force =
+        mine && (pg.in_recovery || shmem::SyncGenerationInForce(list_.generation, list_.g == 0));
     if (list_.in_force) {
       list_.confirm_after = pg.in_recovery ? Lsn() : pg.insert;
       shmem::AcceptLists({list_text_});

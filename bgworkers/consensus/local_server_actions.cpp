@@ -159,7 +159,8 @@ Status LocalServer::Do(const failover::SetSyncList& a, const ClusterState&) {
   list_text_ = text.value();
   settings_.synchronous_standby_names = list_text_;
   Status applied = ApplySettings();
-  list_ = ListChange{a.epoch, a.version, settings_.sync_generation, a.g, a.names, false, Lsn(), false};
+  list_ =
+      ListChange{a.epoch, a.version, settings_.sync_generation, a.g, a.names, false, Lsn(), false};
   return applied;
 }
 
@@ -227,7 +228,8 @@ Status LocalServer::Do(const failover::EndWalsenders& a, const ClusterState& clu
 
 Status LocalServer::Repair(identity::Intent::Kind kind, NodeId source, Epoch epoch,
                            const ClusterState& cluster) {
-  Result<Upstream> upstream = UpstreamTo(source, "pgquorum repair of " + identity_.node_name, cluster);
+  Result<Upstream> upstream =
+      UpstreamTo(source, "pgquorum repair of " + identity_.node_name, cluster);
   if (!upstream.ok()) {
     return upstream.status();
   }
@@ -243,8 +245,9 @@ Status LocalServer::Repair(identity::Intent::Kind kind, NodeId source, Epoch epo
     return saved;
   }
   facts_.repair_running = true;
-  return Restart(StopMode::kImmediate,
-                 kind == identity::Intent::Kind::kRewind ? "rewinding" : "taking a new base backup");
+  return Restart(StopMode::kImmediate, kind == identity::Intent::Kind::kRewind
+                                           ? "rewinding"
+                                           : "taking a new base backup");
 }
 
 Status LocalServer::Do(const failover::Rewind& a, const ClusterState& cluster) {

@@ -1,10 +1,12 @@
 #include "extension/pg/pg.h"
 
 extern "C" {
+#include "miscadmin.h"
 #include "storage/latch.h"
 }
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "bgworkers/consensus/node.h"
@@ -26,6 +28,8 @@ constexpr TimeNs kCalmInterval = 50 * kMs;
 constexpr TimeNs kSlotsInterval = 1000 * kMs;
 constexpr int kMaxSteps = 8;
 constexpr uint32_t kTickMs = 10;
+// The log holds decisions, not data: small segments keep an idle node small.
+constexpr uint64_t kSegmentBytes = uint64_t{1} << 20;
 
 bool IsCalm(failover::AgentState state) {
   return state == failover::AgentState::kPrimary || state == failover::AgentState::kFollowing ||
@@ -48,7 +52,13 @@ Node::Node(Options options)
 
 Node::~Node() {
   inbox_.Close();
-  // The transport first: it delivers into the host.
+  // Both call into each other from their threads: end both before either is destroyed.
+  if (transport_) {
+    transport_->Stop();
+  }
+  if (host_) {
+    host_->Stop();
+  }
   transport_.reset();
   host_.reset();
 }
@@ -60,42 +70,92 @@ Result<std::unique_ptr<Node>> Node::Start(Options options) {
     // A node that does not know what it promised stays closed, but shows why.
     ereport(LOG, (errmsg("pgquorum: this node stays closed: %s", opened.message().c_str())));
   }
-  Status started = node->StartTransport();
+  // The host first: the transport delivers into it from its first moment on. Until there is a
+  // transport, what the host sends is dropped, as if the network were slow.
+  Status started = node->StartRaft();
   if (started.ok()) {
-    started = node->StartRaft();
+    started = node->StartTransport();
   }
   if (!started.ok()) {
     return started;
   }
-  node->transport_->Open();
   return node;
+}
+
+Status Node::StartTransport() {
+  transport::TransportCallbacks callbacks;
+  callbacks.on_frame = [this](uint64_t from, transport::Channel channel, std::string payload) {
+    if (channel == transport::Channel::kRaft) {
+      host_->Receive(raft::NodeId(from), payload);
+      return;
+    }
+    inbox_.Post(Inbox::Kind::kDroppable, [this, from, channel, payload = std::move(payload)] {
+      OnFrame(NodeId(from), channel, payload);
+    });
+  };
+  callbacks.on_peer_event = [this](const transport::PeerEvent& event) {
+    inbox_.Post(Inbox::Kind::kAnswer, [this, event] { OnPeerEvent(event); });
+  };
+  callbacks.on_join = [this](transport::JoinRequest request, transport::JoinAnswer answer) {
+    inbox_.Post(Inbox::Kind::kDroppable,
+                [this, request = std::move(request), answer] { OnJoin(request, answer); });
+  };
+  const identity::NodeIdentity& me = options_.identity;
+  transport::TransportOptions options;
+  options.cluster_id = me.cluster_id;
+  options.node_id = me.raft_node_id;
+  options.node_name = me.node_name;
+  options.listen_host = me.raft.host;
+  options.listen_port = me.raft.port;
+  options.advertise_host = me.raft.host;
+  options.pki_directory = options_.state_directory + "/" + identity::kPkiDirectory;
+  options.insecure = !options_.tls;
+  transport_ = std::make_unique<transport::Transport>(std::move(options), std::move(callbacks));
+  Result<identity::Peers> peers =
+      identity::Load<identity::Peers>(options_.state_directory + "/" + identity::kPeersFile);
+  if (peers.ok()) {
+    peers_file_ = peers.value();
+    transport_->SetPeers(PeersToDial(peers_file_));
+  }
+  Status started = transport_->Start();
+  if (started.ok()) {
+    raft_transport_.SetReady();
+  }
+  return started;
 }
 
 Status Node::StartRaft() {
   raft::HostOptions options;
-  options.core.id = raft::NodeId(self_.value());
-  options.core.seed = random_.Next();
-  options.core.tick_ns = uint64_t{kTickMs} * kMs;
-  options.core.election_ticks = std::max(2U, options_.election_timeout_ms / kTickMs);
-  options.core.heartbeat_ticks = std::max(1U, options_.raft_heartbeat_ms / kTickMs);
+  options.raft.id = raft::NodeId(self_.value());
+  options.raft.seed = random_.Next();
+  options.raft.tick_ns = uint64_t{kTickMs} * kMs;
+  options.raft.election_ticks = std::max(2U, options_.election_timeout_ms / kTickMs);
+  options.raft.heartbeat_ticks = std::max(1U, options_.raft_heartbeat_ms / kTickMs);
   options.directory = options_.state_directory + "/" + identity::kRaftDirectory;
   options.cluster_id = options_.identity.cluster_id;
+  options.log.segment_bytes = kSegmentBytes;
   if (options_.identity.join_addresses.empty()) {
-    options.bootstrap.voters = {options.core.id};
+    options.bootstrap = raft::Configuration();
+    options.bootstrap->voters = {options.raft.id};
   }
   raft::HostObservers observers;
   observers.on_appended = [this](const raft::Entry& entry) { machine_.NoteAppended(entry); };
-  observers.on_change = [this] { inbox_.Poke(); };
-  observers.on_fatal = [this](const Status& status) {
+  observers.on_truncated = [this](raft::Index from) { machine_.NoteTruncated(from); };
+  observers.on_applied = [this](std::span<const raft::Entry> entries) {
+    machine_.NoteApplied(entries.back());
+    inbox_.Poke();
+  };
+  observers.on_leadership_change = [this](const raft::Leadership& leadership) {
+    machine_.NoteLeadership(leadership);
+    inbox_.Poke();
+  };
+  observers.on_restored = [this](const raft::SnapshotMeta&) { inbox_.Poke(); };
+  observers.on_fatal = [this](const pgquorum::Status& status) {
     inbox_.Post(Inbox::Kind::kAnswer, [this, status] { fatal_ = status; });
   };
-  Result<std::unique_ptr<raft::Host>> host =
-      raft::Host::Start(std::move(options), raft_transport_, machine_, std::move(observers));
-  if (!host.ok()) {
-    return host.status();
-  }
-  host_ = std::move(host).value();
-  return Status::Ok();
+  host_ = std::make_unique<raft::Host>(std::move(options), raft_transport_, machine_,
+                                       std::move(observers));
+  return host_->Start();
 }
 
 TimeNs Node::Turn() {

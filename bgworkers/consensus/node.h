@@ -1,11 +1,12 @@
-// One member at work: joins Raft, transport, the failover policies and the local server in the worker's
-// main loop. Every decision is the policies'; this class moves facts, messages and entries between
-// them.
+// One member at work: joins Raft, transport, the failover policies and the local server in the
+// worker's main loop. Every decision is the policies'; this class moves facts, messages and entries
+// between them.
 //
 // Main thread only, but for the closures that other threads post to the inbox (they run on the main
 // thread too).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -34,13 +35,21 @@ namespace pgquorum::consensus {
 // Raft's messages over the transport's raft channel.
 class RaftTransport : public raft::Transport {
  public:
-  explicit RaftTransport(std::unique_ptr<transport::Transport>& transport) : transport_(transport) {}
+  explicit RaftTransport(std::unique_ptr<transport::Transport>& transport)
+      : transport_(transport) {}
   void Send(raft::NodeId to, std::string bytes) override {
+    if (!ready_.load(std::memory_order_acquire)) {
+      return;
+    }
     transport_->Send(to.value(), transport::Channel::kRaft, std::move(bytes));
   }
 
+  // From now on the transport is there; called once.
+  void SetReady() { ready_.store(true, std::memory_order_release); }
+
  private:
   std::unique_ptr<transport::Transport>& transport_;
+  std::atomic<bool> ready_{false};
 };
 
 class Node {
@@ -69,7 +78,9 @@ class Node {
   // turning until finished().
   void BeginShutdown() { server_.WantStepDown(); }
   // Nobody needs this node any more: it is a standby, or the others have been told and taken over.
-  bool finished() const { return agent_.state() != failover::AgentState::kPrimary || server_.stopping(); }
+  bool finished() const {
+    return agent_.state() != failover::AgentState::kPrimary || server_.stopping();
+  }
   // The Raft log could not be written, or an invariant broke: the worker must end.
   const std::optional<Status>& fatal() const { return fatal_; }
 
@@ -88,6 +99,7 @@ class Node {
   void SendReport(failover::TimeNs now);
   void RunLease(failover::TimeNs now);
   void UpdatePeers();
+  std::vector<transport::Peer> PeersToDial(const identity::Peers& file) const;
 
   // node_policy.cpp
   bool StepAgent(failover::TimeNs now);
@@ -122,7 +134,8 @@ class Node {
   void Publish(failover::TimeNs now);
   void PublishHistory();
   void FillRaft(shared::NodeView& view) const;
-  void FillMember(shared::MemberView& out, const failover::Member& member, failover::TimeNs now) const;
+  void FillMember(shared::MemberView& out, const failover::Member& member,
+                  failover::TimeNs now) const;
 
   Options options_;
   failover::NodeId self_;

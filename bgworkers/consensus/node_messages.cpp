@@ -45,7 +45,7 @@ void Node::OnFrame(NodeId from, transport::Channel channel, const std::string& p
   } else if (payload[0] == kLeaseGrant) {
     Result<failover::LeaseGrant> grant = failover::DecodeLeaseGrant(body);
     if (grant.ok() && grant.value().from == from) {
-      lease_.OnGrant(grant.value());
+      lease_.OnGrant(grant.value(), now);
     }
   }
 }
@@ -64,7 +64,7 @@ void Node::RunLease(TimeNs now) {
   asked.insert(asked.end(), voters.outgoing.begin(), voters.outgoing.end());
   for (NodeId voter : asked) {
     if (voter == self_) {
-      lease_.OnGrant(failover::Grant(self_, *request, machine_.revoked(), voters));
+      lease_.OnGrant(failover::Grant(self_, *request, machine_.revoked(), voters), now);
     } else {
       transport_->Send(voter.value(), transport::Channel::kLease, payload);
     }
@@ -115,20 +115,31 @@ void Node::OnPeerEvent(const transport::PeerEvent& event) {
   }
 }
 
-// Tells a dead server from a worker that is being restarted: only the postmaster holds the listener.
+// Tells a dead server from a worker that is being restarted: only the postmaster holds the
+// listener.
 void Node::ProbePeer(NodeId node) {
   const failover::Member* member = cluster_->FindMember(node);
   if (member == nullptr || !member->data()) {
     return;
   }
-  transport_->ProbeTcp(
-      member->info.listen_host, member->info.listen_port, kProbeTimeoutMs,
-      [this, node](transport::ProbeResult result) {
-        inbox_.Post(Inbox::Kind::kAnswer, [this, node, result] {
-          failover::PeerView& peer = peers_[node];
-          peer.listener_refused = !peer.connected && result == transport::ProbeResult::kRefused;
-        });
-      });
+  transport_->ProbeTcp(member->info.listen_host, member->info.listen_port, kProbeTimeoutMs,
+                       [this, node](transport::ProbeResult result) {
+                         inbox_.Post(Inbox::Kind::kAnswer, [this, node, result] {
+                           failover::PeerView& peer = peers_[node];
+                           peer.listener_refused =
+                               !peer.connected && result == transport::ProbeResult::kRefused;
+                         });
+                       });
+}
+
+std::vector<transport::Peer> Node::PeersToDial(const identity::Peers& file) const {
+  std::vector<transport::Peer> peers;
+  for (const identity::Peer& peer : file.members) {
+    if (peer.raft_node_id != self_.value()) {
+      peers.push_back({peer.raft_node_id, peer.name, peer.raft.host, peer.raft.port});
+    }
+  }
+  return peers;
 }
 
 // The transport talks to whom the applied state names; before there is one, to whom the file names.
@@ -139,15 +150,11 @@ void Node::UpdatePeers() {
   peers_index_ = cluster_->applied_index();
   identity::Peers file;
   file.cluster_id = cluster_->cluster_id();
-  std::vector<transport::Peer> peers;
   for (const auto& [id, member] : cluster_->members()) {
     file.members.push_back({id.value(),
                             member.info.name,
                             {member.info.listen_host, member.info.listen_port},
                             {member.info.raft_host, member.info.raft_port}});
-    if (id != self_) {
-      peers.push_back({id.value(), member.info.name, member.info.raft_host, member.info.raft_port});
-    }
   }
   for (auto peer = peers_.begin(); peer != peers_.end();) {
     bool gone = peer->first != self_ && cluster_->FindMember(peer->first) == nullptr;
@@ -156,9 +163,8 @@ void Node::UpdatePeers() {
   if (file == peers_file_) {
     return;
   }
-  transport_->SetPeers(peers);
-  Status saved =
-      identity::Save(options_.state_directory + "/" + identity::kPeersFile, file);
+  transport_->SetPeers(PeersToDial(file));
+  Status saved = identity::Save(options_.state_directory + "/" + identity::kPeersFile, file);
   if (!saved.ok()) {
     ereport(LOG, (errmsg("pgquorum: could not save the addresses of the members: %s",
                          saved.message().c_str())));

@@ -18,7 +18,9 @@ int64_t UnixMicroseconds() {
       .count();
 }
 
-raft::NodeId RaftId(NodeId node) { return raft::NodeId(node.value()); }
+raft::NodeId RaftId(NodeId node) {
+  return raft::NodeId(node.value());
+}
 
 std::vector<NodeId> FromRaft(const std::vector<raft::NodeId>& ids) {
   std::vector<NodeId> nodes;
@@ -31,8 +33,8 @@ std::vector<NodeId> FromRaft(const std::vector<raft::NodeId>& ids) {
 }  // namespace
 
 failover::Voters Node::CurrentVoters() const {
-  raft::HostStatus raft = host_->Status();
-  return {raft.configuration_index.value(), FromRaft(raft.configuration.voters),
+  raft::HostStatus raft = host_->GetStatus();
+  return {machine_.membership_version(), FromRaft(raft.configuration.voters),
           FromRaft(raft.configuration.outgoing)};
 }
 
@@ -79,24 +81,25 @@ bool Node::StepAgent(TimeNs now) {
 }
 
 failover::RaftView Node::ViewRaft() const {
-  raft::HostStatus raft = host_->Status();
+  raft::HostStatus raft = host_->GetStatus();
   failover::RaftView view;
   view.term = raft.term.value();
-  view.caught_up = raft.leader_caught_up;
+  view.caught_up = raft.role == raft::Role::kLeader && machine_.applied_term() == raft.term;
   view.leader_since = leader_since_;
-  view.voters = {raft.configuration_index.value(), FromRaft(raft.configuration.voters),
+  view.voters = {machine_.membership_version(), FromRaft(raft.configuration.voters),
                  FromRaft(raft.configuration.outgoing)};
   view.learners = FromRaft(raft.configuration.learners);
-  view.change_pending = raft.configuration.joint() || raft.configuration_index > raft.commit_index;
-  view.last_index = raft.last_index.value();
+  view.change_pending =
+      raft.configuration.joint() || machine_.membership_version() > raft.commit.value();
+  view.last_index = raft.last.value();
   for (const raft::PeerStatus& peer : raft.peers) {
-    view.match[NodeId(peer.id.value())] = peer.match.value();
+    view.match[NodeId(peer.node.value())] = peer.match.value();
   }
   return view;
 }
 
 bool Node::StepCoordinator(TimeNs now) {
-  raft::HostStatus raft = host_->Status();
+  raft::HostStatus raft = host_->GetStatus();
   if (raft.role != raft::Role::kLeader) {
     if (coordinated_term_ != 0) {
       coordinator_.Reset();
@@ -137,7 +140,7 @@ bool Node::StepCoordinator(TimeNs now) {
 // The first entry of a new cluster, by its first member.
 void Node::Bootstrap() {
   if (cluster_->created() || bootstrap_proposed_ || !options_.identity.join_addresses.empty() ||
-      !host_->Status().leader_caught_up || !server_.facts().history.timeline) {
+      !ViewRaft().caught_up || !server_.facts().history.timeline) {
     return;
   }
   const identity::NodeIdentity& me = options_.identity;
@@ -167,8 +170,8 @@ void Node::Propose(const failover::Command& command) {
         outcome = applied.ok() ? applied.value().status : applied.status();
       }
       if (!outcome.ok()) {
-        ereport(LOG, (errmsg("pgquorum: %s was refused: %s", text.c_str(),
-                             outcome.ToString().c_str())));
+        ereport(LOG,
+                (errmsg("pgquorum: %s was refused: %s", text.c_str(), outcome.ToString().c_str())));
         bootstrap_proposed_ = cluster_->created();
       }
     });
@@ -192,17 +195,18 @@ void Node::ChangeRaft(const failover::RaftChange& change) {
       raft_change.kind = raft::ChangeKind::kRemove;
       break;
   }
-  host_->ProposeConfig({raft_change}, [this](const Status& status, raft::Index, const std::string&) {
-    inbox_.Post(Inbox::Kind::kAnswer, [status] {
-      if (!status.ok()) {
-        ereport(LOG, (errmsg("pgquorum: membership change: %s", status.ToString().c_str())));
-      }
-    });
-  });
+  host_->ProposeConfig(
+      {raft_change}, "", [this](const Status& status, raft::Index, const std::string&) {
+        inbox_.Post(Inbox::Kind::kAnswer, [status] {
+          if (!status.ok()) {
+            ereport(LOG, (errmsg("pgquorum: membership change: %s", status.ToString().c_str())));
+          }
+        });
+      });
 }
 
-// A planned switchover restarts the old primary's server, and its worker with it: the cluster should
-// not lose its Raft leader in that moment.
+// A planned switchover restarts the old primary's server, and its worker with it: the cluster
+// should not lose its Raft leader in that moment.
 void Node::HandOverLeadership(TimeNs) {
   const failover::FailoverRequest* request = cluster_->PendingRequest();
   if (request == nullptr || request->verb.kind != failover::RequestKind::kSwitchover ||
@@ -210,8 +214,7 @@ void Node::HandOverLeadership(TimeNs) {
     return;
   }
   // A refused transfer only means that the election after the stop is an ordinary one.
-  Status ignored = host_->TransferLeadership(RaftId(request->verb.target));
-  (void)ignored;
+  host_->TransferLeadership(RaftId(request->verb.target), [](const Status&) {});
 }
 
 }  // namespace pgquorum::consensus

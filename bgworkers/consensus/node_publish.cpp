@@ -25,8 +25,7 @@ int64_t WallTime(TimeNs then, TimeNs now) {
 
 // Microseconds since 1970 (commands) to microseconds since 2000 (PostgreSQL).
 int64_t FromUnix(int64_t unix_us) {
-  constexpr int64_t kEpochDifference =
-      (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+  constexpr int64_t kEpochDifference = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
   return unix_us == 0 ? 0 : unix_us - kEpochDifference;
 }
 
@@ -62,7 +61,7 @@ shared::EventKind KindOf(const failover::HistoryEntry& entry) {
 }  // namespace
 
 void Node::FillRaft(shared::NodeView& view) const {
-  raft::HostStatus status = host_->Status();
+  raft::HostStatus status = host_->GetStatus();
   shared::RaftView& raft = view.raft;
   switch (status.role) {
     case raft::Role::kFollower:
@@ -86,20 +85,20 @@ void Node::FillRaft(shared::NodeView& view) const {
   raft.term = status.term.value();
   raft.leader_id = status.leader.value();
   raft.voted_for = status.vote.value();
-  raft.first_index = status.first_index.value();
-  raft.last_index = status.last_index.value();
-  raft.commit_index = status.commit_index.value();
-  raft.applied_index = status.applied_index.value();
-  raft.snapshot_index = status.snapshot_index.value();
-  raft.log_bytes = status.log_bytes;
-  raft.elections_started = status.core.elections_started;
-  raft.leader_changes = status.leader_changes;
-  raft.proposals_pending = status.proposals_pending;
-  raft.proposals_failed = status.core.proposals_refused;
-  raft.commit_latency_p50_us = status.commit_latency_us.Quantile(0.5);
-  raft.commit_latency_p99_us = status.commit_latency_us.Quantile(0.99);
-  raft.fsync_latency_p50_us = status.fsync_latency_us.Quantile(0.5);
-  raft.fsync_latency_p99_us = status.fsync_latency_us.Quantile(0.99);
+  raft.first_index = status.first.value();
+  raft.last_index = status.last.value();
+  raft.commit_index = status.commit.value();
+  raft.applied_index = status.applied.value();
+  raft.snapshot_index = status.snapshot.index.value();
+  raft.log_bytes = status.log.bytes;
+  raft.elections_started = status.metrics.elections_started;
+  raft.leader_changes = machine_.leader_changes();
+  raft.proposals_pending = status.waiting_proposals;
+  raft.proposals_failed = status.metrics.proposals_refused + status.refused_proposals;
+  raft.commit_latency_p50_us = status.commit_us.Quantile(0.5);
+  raft.commit_latency_p99_us = status.commit_us.Quantile(0.99);
+  raft.fsync_latency_p50_us = status.sync_us.Quantile(0.5);
+  raft.fsync_latency_p99_us = status.sync_us.Quantile(0.99);
 }
 
 void Node::FillMember(shared::MemberView& out, const failover::Member& member, TimeNs now) const {
@@ -108,8 +107,8 @@ void Node::FillMember(shared::MemberView& out, const failover::Member& member, T
   auto found = peers_.find(member.id);
   const PeerView* view = found == peers_.end() ? nullptr : &found->second;
   auto primary = peers_.find(appointment.node);
-  HealthVerdict verdict = JudgeHealth({*cluster_, member.id, view,
-                                       primary == peers_.end() ? nullptr : &primary->second, now});
+  HealthVerdict verdict = JudgeHealth(
+      {*cluster_, member.id, view, primary == peers_.end() ? nullptr : &primary->second, now});
   out.raft_node_id = member.id.value();
   out.name.Set(member.info.name);
   out.host.Set(member.info.listen_host);
@@ -143,12 +142,12 @@ void Node::FillMember(shared::MemberView& out, const failover::Member& member, T
   out.boot_id = report.boot.value();
   bool primary_now = report.pg == failover::PgState::kPrimary;
   out.replay_lsn = (primary_now ? report.history.end : report.replay_lsn).value();
-  out.flush_lsn = (primary_now ? report.history.end : std::max(report.receive_lsn, report.replay_lsn)).value();
+  out.flush_lsn =
+      (primary_now ? report.history.end : std::max(report.receive_lsn, report.replay_lsn)).value();
   out.pledge_generation = report.pledge_epoch.generation;
   out.pledge_number = report.pledge_epoch.number;
   out.last_seen_us = WallTime(view->received_at, now);
-  out.started_us =
-      out.last_seen_us - static_cast<int64_t>(report.uptime_s) * USECS_PER_SEC;
+  out.started_us = out.last_seen_us - static_cast<int64_t>(report.uptime_s) * USECS_PER_SEC;
 }
 
 void Node::Publish(TimeNs now) {
@@ -166,9 +165,9 @@ void Node::Publish(TimeNs now) {
   if (cluster_->created()) {
     const failover::Appointment& appointment = cluster_->appointment();
     const failover::Rule& rule = cluster_->rule();
-    view.phase = cluster_->recruiting()  ? shared::EpochPhase::kRevoked
-                 : appointment.settled   ? shared::EpochPhase::kSettled
-                                         : shared::EpochPhase::kAppointed;
+    view.phase = cluster_->recruiting() ? shared::EpochPhase::kRevoked
+                 : appointment.settled  ? shared::EpochPhase::kSettled
+                                        : shared::EpochPhase::kAppointed;
     view.timeline = appointment.timeline.value();
     view.epoch_generation = cluster_->highest_epoch().generation;
     view.epoch_number = cluster_->highest_epoch().number;
@@ -187,7 +186,7 @@ void Node::Publish(TimeNs now) {
     view.failover_paused = settings.automatic_failover ? 0 : 1;
     view.heartbeat_interval_ms = static_cast<uint32_t>(settings.heartbeat_interval / failover::kMs);
     view.lease_duration_ms = static_cast<uint32_t>(settings.lease_duration / failover::kMs);
-    raft::HostStatus raft = host_->Status();
+    raft::HostStatus raft = host_->GetStatus();
     for (const auto& [id, member] : cluster_->members()) {
       if (view.member_count == shared::kMaxMembers) {
         break;
@@ -215,10 +214,10 @@ void Node::PublishHistory() {
     out.epoch_generation = entry->epoch.generation;
     out.epoch_number = entry->epoch.number;
     out.kind = KindOf(*entry);
-    out.outcome = entry->outcome == failover::RequestOutcome::kPending ? shared::EventOutcome::kRunning
-                  : entry->outcome == failover::RequestOutcome::kDone
-                      ? shared::EventOutcome::kSucceeded
-                      : shared::EventOutcome::kAbandoned;
+    out.outcome =
+        entry->outcome == failover::RequestOutcome::kPending ? shared::EventOutcome::kRunning
+        : entry->outcome == failover::RequestOutcome::kDone  ? shared::EventOutcome::kSucceeded
+                                                             : shared::EventOutcome::kAbandoned;
     out.old_primary.Set(entry->from ? cluster_->NameOf(entry->from) : "");
     out.new_primary.Set(entry->to ? cluster_->NameOf(entry->to) : "");
     out.new_timeline = entry->timeline.value();

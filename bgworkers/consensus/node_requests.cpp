@@ -1,4 +1,5 @@
-// The verbs: from SQL (through shared memory) and from nodes that want to join (through the transport).
+// The verbs: from SQL (through shared memory) and from nodes that want to join (through the
+// transport).
 #include "extension/pg/pg.h"
 
 #include <chrono>
@@ -56,23 +57,22 @@ void Node::HandleRequest(shared::RequestSlot* slot) {
 
 void Node::ProposeFor(shared::RequestSlot* slot, const failover::Command& command,
                       std::function<void(const failover::ApplyResult&)> applied) {
-  host_->Propose(
-      failover::Encode(command),
-      [this, slot, applied](const Status& status, raft::Index, const std::string& result) {
-        inbox_.Post(Inbox::Kind::kAnswer, [this, slot, applied, status, result] {
-          if (!status.ok()) {
-            shmem::Answer(slot, status);
-            return;
-          }
-          Result<failover::ApplyResult> outcome = DecodeApplyResult(result);
-          if (!outcome.ok() || !outcome.value().status.ok()) {
-            shmem::Answer(slot, outcome.ok() ? outcome.value().status : outcome.status());
-            return;
-          }
-          cluster_ = machine_.published();
-          applied(outcome.value());
-        });
-      });
+  host_->Propose(failover::Encode(command), [this, slot, applied](const Status& status, raft::Index,
+                                                                  const std::string& result) {
+    inbox_.Post(Inbox::Kind::kAnswer, [this, slot, applied, status, result] {
+      if (!status.ok()) {
+        shmem::Answer(slot, status);
+        return;
+      }
+      Result<failover::ApplyResult> outcome = DecodeApplyResult(result);
+      if (!outcome.ok() || !outcome.value().status.ok()) {
+        shmem::Answer(slot, outcome.ok() ? outcome.value().status : outcome.status());
+        return;
+      }
+      cluster_ = machine_.published();
+      applied(outcome.value());
+    });
+  });
 }
 
 void Node::RequestFailover(shared::RequestSlot* slot, failover::RequestKind kind) {
@@ -136,9 +136,9 @@ void Node::SetPriority(shared::RequestSlot* slot) {
   const failover::Member* member = cluster_->FindMember(slot->arguments.node.view());
   int64_t priority = slot->arguments.number;
   if (member == nullptr || priority < 0 || priority > 100) {
-    shmem::Answer(slot, Status::Error("22023", member == nullptr
-                                                   ? "there is no such member"
-                                                   : "a priority is a number from 0 to 100"));
+    shmem::Answer(
+        slot, Status::Error("22023", member == nullptr ? "there is no such member"
+                                                       : "a priority is a number from 0 to 100"));
     return;
   }
   failover::UpdateMember update{member->id, member->info};
@@ -169,9 +169,8 @@ void Node::AnswerFinished() {
       if (done && request != nullptr && request->outcome == failover::RequestOutcome::kDone) {
         shmem::Answer(waiting->slot, Status::Ok(), cluster_->NameOf(cluster_->appointment().node));
       } else if (done) {
-        shmem::Answer(waiting->slot,
-                      Status::Error("RX100", "the failover was not carried out")
-                          .WithDetail(request == nullptr ? "" : request->detail));
+        shmem::Answer(waiting->slot, Status::Error("RX100", "the failover was not carried out")
+                                         .WithDetail(request == nullptr ? "" : request->detail));
       }
     }
     waiting = done || shmem::IsAbandoned(waiting->slot) ? waiting_.erase(waiting) : waiting + 1;
@@ -190,15 +189,15 @@ void Node::OnJoin(transport::JoinRequest request, transport::JoinAnswer answer) 
   add.info.raft_host = request.raft_host;
   add.info.raft_port = request.raft_port;
   add.now_us = UnixMicroseconds();
-  host_->Propose(failover::Encode(failover::Command(add)),
-                 [this, request, answer](const Status& status, raft::Index, const std::string& result) {
-                   inbox_.Post(Inbox::Kind::kAnswer, [this, request, answer, status, result] {
-                     Result<failover::ApplyResult> applied =
-                         status.ok() ? DecodeApplyResult(result)
-                                     : Result<failover::ApplyResult>(status);
-                     AnswerJoin(request, answer, applied);
-                   });
-                 });
+  host_->Propose(
+      failover::Encode(failover::Command(add)),
+      [this, request, answer](const Status& status, raft::Index, const std::string& result) {
+        inbox_.Post(Inbox::Kind::kAnswer, [this, request, answer, status, result] {
+          Result<failover::ApplyResult> applied =
+              status.ok() ? DecodeApplyResult(result) : Result<failover::ApplyResult>(status);
+          AnswerJoin(request, answer, applied);
+        });
+      });
 }
 
 void Node::AnswerJoin(const transport::JoinRequest& request, const transport::JoinAnswer& answer,

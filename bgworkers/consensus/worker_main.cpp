@@ -41,9 +41,9 @@ void StopNode(int, Datum) {
 }
 
 void StopOnBrokenInvariant(const char* file, int line, const char* condition) {
-  // Other threads may run: nothing of PostgreSQL, and no unwinding. The postmaster restarts the whole
-  // server, as a standby, with the gate closed.
-  std::fprintf(stderr, "pgquorum: invariant violated at %s:%d: %s\n", file, line, condition);
+  // Other threads may run: nothing of PostgreSQL, and no unwinding. The postmaster restarts the
+  // whole server, as a standby, with the gate closed.
+  fprintf(stderr, "pgquorum: invariant violated at %s:%d: %s\n", file, line, condition);
   std::abort();
 }
 
@@ -121,8 +121,7 @@ void Loop(Node& node) {
       ReportAndExit(*node.fatal());
     }
     if (farewell_until != 0) {
-      if (node.finished() ||
-          static_cast<failover::TimeNs>(shmem::BootTimeNs()) >= farewell_until) {
+      if (node.finished() || static_cast<failover::TimeNs>(shmem::BootTimeNs()) >= farewell_until) {
         proc_exit(1);
       }
       next = std::min(next, farewell_until);
@@ -159,9 +158,9 @@ void pgquorum_consensus_main(Datum) {
   try {
     pgquorum::consensus::Main();
   } catch (const std::exception& e) {
-    // Only allocation can throw here (style: errors are values). State may be half-changed: abort, so
-    // that the whole server restarts as a standby.
-    std::fprintf(stderr, "pgquorum: exception in the consensus worker: %s\n", e.what());
+    // Only allocation can throw here (style: errors are values). State may be half-changed: abort,
+    // so that the whole server restarts as a standby.
+    fprintf(stderr, "pgquorum: exception in the consensus worker: %s\n", e.what());
     std::abort();
   } catch (...) {
     std::abort();
