@@ -107,19 +107,25 @@ void CarryOutIntent(const std::string& state_directory) {
   }
 }
 
-// What the last repair was, until recovery has consumed the backup_label that it left: without the
-// note such a directory would look like one that somebody restored.
+// What the last repair was. It is told once, at the first start on its result; the note stays until
+// recovery has consumed the backup_label that the repair left, for without it such a directory
+// looks like one that somebody restored. Intent::touched means "not told yet" here.
 void ReadRepairNote(const std::string& state_directory) {
   std::string file = state_directory + "/" + identity::kRepairedFile;
-  Result<identity::Intent> note = identity::Load<identity::Intent>(file);
-  if (!note.ok()) {
+  Result<identity::Intent> loaded = identity::Load<identity::Intent>(file);
+  if (!loaded.ok()) {
     return;
   }
-  g_outcome = note.value().kind == identity::Intent::Kind::kRewind
-                  ? shared::IntentOutcome::kRewound
-                  : shared::IntentOutcome::kRecloned;
-  if (!identity::FileExists(std::string(DataDir) + "/backup_label")) {
-    (void)identity::RemoveFileDurably(file);
+  identity::Intent note = loaded.value();
+  bool label = identity::FileExists(std::string(DataDir) + "/backup_label");
+  if (note.touched || label) {
+    g_outcome = note.kind == identity::Intent::Kind::kRewind ? shared::IntentOutcome::kRewound
+                                                             : shared::IntentOutcome::kRecloned;
+  }
+  note.touched = false;
+  Status status = label ? identity::Save(file, note) : identity::RemoveFileDurably(file);
+  if (!status.ok()) {
+    Report(WARNING, status);
   }
 }
 

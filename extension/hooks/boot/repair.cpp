@@ -1,8 +1,14 @@
 #include "extension/hooks/boot/repair.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <vector>
 
@@ -21,14 +27,38 @@ std::string IntentFile(const RepairPaths& paths) {
   return paths.state_directory + "/" + identity::kIntentFile;
 }
 
-std::string LastLine(const ProgramResult& run) {
-  std::string text = run.output;
-  while (!text.empty() && text.back() == '\n') {
-    text.pop_back();
+// What the program said last; continuation lines are indented and say less.
+std::string Complaint(const ProgramResult& run) {
+  std::string found;
+  for (std::size_t at = 0; at < run.output.size();) {
+    std::size_t end = std::min(run.output.find('\n', at), run.output.size());
+    if (end > at && !std::isspace(static_cast<unsigned char>(run.output[at]))) {
+      found = run.output.substr(at, end - at);
+    }
+    at = end + 1;
   }
-  std::size_t line = text.rfind('\n');
-  text = line == std::string::npos ? text : text.substr(line + 1);
-  return text.empty() ? run.ending : text + " (" + run.ending + ")";
+  return found.empty() ? run.ending : found + " (" + run.ending + ")";
+}
+
+// Everything the program wrote, to the disk: one call for the file system costs less than the
+// program's own fsync of every file, changed or not.
+Status SyncAll(const std::string& data_directory) {
+  std::error_code error;
+  bool elsewhere = fs::is_symlink(fs::symlink_status(data_directory + "/pg_wal", error)) ||
+                   !fs::is_empty(data_directory + "/pg_tblspc", error);
+  if (elsewhere || error) {
+    ::sync();
+    return Status::Ok();
+  }
+  int fd = ::open(data_directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  bool synced = fd >= 0 && ::syncfs(fd) == 0;
+  int failure = errno;
+  if (fd >= 0) {
+    ::close(fd);
+  }
+  return synced ? Status::Ok()
+                : Status::Error("58030", "could not sync \"" + data_directory +
+                                             "\": " + std::strerror(failure));
 }
 
 uint32_t AttemptLimit(const Intent& intent) {
@@ -37,15 +67,29 @@ uint32_t AttemptLimit(const Intent& intent) {
 }
 
 // pg_rewind runs the server in single-user mode when the target was not shut down cleanly; that
-// refuses a standby's signal file, and a lock file of a living process: ours.
+// refuses a standby's signal file, and a lock file of a living process: ours. The state directory's
+// lock keeps other servers out meanwhile.
+constexpr char kLockFileAside[] = "/postmaster.pid.pgquorum";
+
 Status PrepareForSingleUser(const RepairPaths& paths) {
-  for (const char* name : {"standby.signal", "recovery.signal", "postmaster.pid"}) {
+  for (const char* name : {"standby.signal", "recovery.signal"}) {
     Status status = identity::RemoveFileDurably(paths.data_directory + "/" + name);
     if (!status.ok()) {
       return status;
     }
   }
+  std::string lock = paths.data_directory + "/postmaster.pid";
+  if (::rename(lock.c_str(), (paths.data_directory + kLockFileAside).c_str()) != 0 &&
+      errno != ENOENT) {
+    return Status::Error("58030", "could not rename \"" + lock + "\": " + std::strerror(errno));
+  }
   return Status::Ok();
+}
+
+// For the start that goes on in this process.
+void PutLockFileBack(const RepairPaths& paths) {
+  (void)::rename((paths.data_directory + kLockFileAside).c_str(),
+                 (paths.data_directory + "/postmaster.pid").c_str());
 }
 
 Repair Failed(const RepairPaths& paths, Intent intent, RepairResult result, std::string error) {
@@ -66,7 +110,10 @@ Repair Failed(const RepairPaths& paths, Intent intent, RepairResult result, std:
 
 // After the program has succeeded. The intent goes last.
 Repair Finish(const RepairPaths& paths, const Intent& intent) {
-  Status status = RestoreNodeFiles(paths.data_directory, paths.state_directory);
+  Status status = SyncAll(paths.data_directory);
+  if (status.ok()) {
+    status = RestoreNodeFiles(paths.data_directory, paths.state_directory);
+  }
   if (status.ok()) {
     status = identity::WriteFileDurably(paths.data_directory + "/" + identity::kNodeConfigFile,
                                         BootConfiguration());
@@ -106,10 +153,11 @@ Repair RunRewind(const RepairPaths& paths, Intent intent, void (*log)(const char
   if (run.success) {
     return Finish(paths, intent);
   }
+  PutLockFileBack(paths);
   bool untouched = !was_touched && RewindLeftTargetUntouched(run.output);
   Repair failed =
       Failed(paths, intent, untouched ? RepairResult::kUntouched : RepairResult::kUnfinished,
-             "pg_rewind: " + LastLine(run));
+             "pg_rewind: " + Complaint(run));
   if (run.stopped) {
     failed.result = RepairResult::kStopped;
   }
@@ -146,17 +194,17 @@ Repair RunReclone(const RepairPaths& paths, Intent intent, void (*log)(const cha
   std::string clone = paths.data_directory + "/" + kCloneDirectory;
   ProgramResult run = RunProgram({paths.bin_directory + "/pg_basebackup", "--pgdata=" + clone,
                                   "--dbname=" + intent.source_conninfo, "--checkpoint=fast",
-                                  "--wal-method=stream", "--no-password"},
+                                  "--wal-method=stream", "--no-password", "--no-sync"},
                                  log);
   if (!run.success) {
-    Repair failed = Failed(paths, intent, failure, "pg_basebackup: " + LastLine(run));
+    Repair failed = Failed(paths, intent, failure, "pg_basebackup: " + Complaint(run));
     if (run.stopped) {
       failed.result = RepairResult::kStopped;
     }
     return failed;
   }
   intent.touched = true;
-  status = identity::WriteFileDurably(clone + "/" + identity::kNodeConfigFile, BootConfiguration());
+  status = SyncAll(clone);
   if (status.ok()) {
     status = identity::Save(IntentFile(paths), intent);
   }
