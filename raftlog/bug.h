@@ -23,7 +23,7 @@ enum class Bug {
   kVoteDespiteLease,           // votes for a candidate while a leader holds a lease
   kLeaseAfterTimeoutNow,       // serves lease reads after it has handed leadership over
   kHeartbeatCommitsUnmatched,  // commits what the leader says, not what is known to match
-  kAppendCommitsUnmatched,     // commits beyond the entries that the append verified
+  kAppendCommitsUnmatched,     // commits before it has compared the logs
   kElectedByHalf,              // a majority is half
   kRestoreBeforeDurable,       // acknowledges a snapshot before it is installed
   kRemovedLeaderSilent,        // a voter outside its uncommitted configuration does not campaign

@@ -44,6 +44,9 @@ void Core::HandleAppend(Message& m) {
     SendAfterPersist(std::move(reply));
     return;
   }
+  if (PGQUORUM_RAFT_BUG(kAppendCommitsUnmatched)) {
+    log_.CommitTo(m.commit);
+  }
   if (!log_.Matches(m.log_index, m.log_term)) {
     RejectAppend(m);
     return;
@@ -70,8 +73,7 @@ void Core::HandleAppend(Message& m) {
       return;
     }
   }
-  log_.CommitTo(PGQUORUM_RAFT_BUG(kAppendCommitsUnmatched) ? m.commit
-                                                           : std::min(m.commit, matched));
+  log_.CommitTo(std::min(m.commit, matched));
   reply.log_index = matched;
   SendAfterPersist(std::move(reply));
 }

@@ -33,6 +33,11 @@ void ModelDisk::Apply(const Persist& batch, bool torn, Random* random) {
       PGQUORUM_CHECK(torn || !"installs a snapshot that was not received");
       return;
     }
+    if (bugs.half_installed_snapshot && torn) {
+      entries_.clear();
+      first_ = partial_meta_.index + 1;
+      return;
+    }
     snapshot_ = partial_meta_;
     snapshot_data_ = partial_data_;
     bool keep_log =

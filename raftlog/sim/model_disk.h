@@ -37,6 +37,8 @@ class ModelDisk : public LogReader {
   // Everything unsynced is lost, but for what happened to reach the platter: some whole batches and
   // a part of the next.
   void Crash(Random& random);
+  // Everything unsynced is lost, without exception.
+  void DropPending() { pending_.clear(); }
   RecoveredState Recover() const;
 
   // --- snapshots ---

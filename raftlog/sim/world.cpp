@@ -45,11 +45,14 @@ Plan World::DrawPlan() {
   plan.delay_us_max = kDelays[random_.Below(4)];
   constexpr uint64_t kSyncs[] = {100, 2'000, 10'000, 50'000};
   plan.sync_us_max = kSyncs[random_.Below(4)];
-  plan.fault_gap_us = random_.Between(30'000, 300'000);
+  constexpr uint64_t kGaps[] = {40'000, 150'000, 400'000, 800'000};
+  plan.fault_gap_us = kGaps[random_.Below(4)];
   plan.client_gap_us = random_.Between(1'000, 20'000);
   plan.chaos_us = random_.Between(1'000'000, 3'000'000);
   plan.crash_permille = random_.Chance(1, 2) ? 0 : static_cast<uint32_t>(random_.Below(8));
   constexpr uint32_t kSnapshots[] = {5, 20, 100, 1'000'000};
+  plan.pre_vote = random_.Chance(5, 6);
+  plan.read_heavy = random_.Chance(1, 4);
   plan.late_permille = random_.Chance(1, 4) ? 50 : 5;
   plan.restart_us_max = random_.Chance(1, 3) ? 40'000 : 500'000;
   plan.append_entries = static_cast<uint32_t>(random_.Between(1, 3));
@@ -58,7 +61,8 @@ Plan World::DrawPlan() {
   plan.witness = random_.Chance(1, 4);
   plan.lease_reads = random_.Chance(1, 2);
   plan.pauses = random_.Chance(1, 2);
-  plan.lasting_cut = random_.Chance(1, 4);
+  // Without pre-vote a node that hears nobody does disturb the others: that is what it is for.
+  plan.lasting_cut = random_.Chance(1, 4) && plan.pre_vote;
   plan.small_limits = random_.Chance(1, 4);
   return plan;
 }
@@ -128,6 +132,7 @@ void World::Start(Node& node) {
   options.election_ticks = 10;
   options.heartbeat_ticks = 3;
   options.disk_stall_ticks = 40;
+  options.pre_vote = plan_.pre_vote;
   options.priority = node.id == NodeId(2) ? 9 : 8;
   options.snapshot_chunk_bytes = 256;
   options.snapshot_retry_ticks = 10;

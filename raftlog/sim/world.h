@@ -47,6 +47,8 @@ struct Plan {
   uint32_t append_entries = 100;
   uint32_t crash_permille = 0;  // at each persistence point
   uint32_t snapshot_entries = 50;
+  bool pre_vote = true;
+  bool read_heavy = false;
   bool membership = false;
   bool witness = false;
   bool lease_reads = false;
@@ -73,6 +75,7 @@ class World {
     uint64_t paused_at = 0;
     bool paused = false;
     bool syncing = false;
+    std::size_t sync_count = 0;  // batches that the sync under way covers
     uint64_t disk_stuck_until = 0;
     uint64_t piece_done_at = 0;                  // pieces of snapshots are written in order
     std::vector<std::function<void()>> backlog;  // what arrives while it is paused
@@ -118,6 +121,7 @@ class World {
   void SendSnapshot(Node& node, SnapshotSend& send);
   void QueueWrite(Node& node, Persist batch);
   void CheckLeases(const Node& elected);
+  void StartSync(Node& node);
   void SyncDone(Node& node);
   void Apply(Node& node, const std::vector<Entry>& entries);
   void Restore(Node& node);

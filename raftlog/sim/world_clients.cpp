@@ -32,7 +32,9 @@ void World::ClientStep() {
   }
   uint64_t incarnation = node->incarnation;
   uint64_t dice = random_.Below(20);
-  if (dice < 9) {
+  if (plan_.read_heavy && random_.Chance(1, 2)) {
+    Read(*node);
+  } else if (dice < 9) {
     Propose(*node);
   } else if (dice < 14) {
     Read(*node);

@@ -32,7 +32,13 @@ void World::InjectFault() {
   if (leader != nullptr && !leader->paused && random_.Chance(1, 3)) {
     node = leader;
   }
-  switch (random_.Below(8)) {
+  switch (random_.Below(9)) {
+    case 8:
+      if (leader != nullptr) {  // one follower stops hearing a leader that everybody else hears
+        coverage_.Hit(Point::kOneWayCut);
+        cuts_.insert({leader->id, NodeId(1 + random_.Below(nodes_.size()))});
+      }
+      return;
     case 0:
     case 1:
       if (node != nullptr) {

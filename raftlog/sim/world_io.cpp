@@ -13,7 +13,10 @@
 namespace pgquorum::raft::sim {
 
 bool World::CrashPoint(Node& node, Point point) {
-  if (!chaos_ || plan_.crash_permille == 0 || !random_.Chance(plan_.crash_permille, 1000)) {
+  // Snapshots are rare: what can go wrong around them needs more chances.
+  bool rare = point == Point::kCrashAtSnapshotInstall || point == Point::kCrashInSnapshotReceive ||
+              point == Point::kCrashAfterSnapshotTaken;
+  if (!chaos_ || !random_.Chance(plan_.crash_permille * (rare ? 10 : 1), 1000)) {
     return false;
   }
   coverage_.Hit(point);
@@ -161,20 +164,22 @@ void World::QueueWrite(Node& node, Persist batch) {
     }
   }
   node.disk->Queue(std::move(batch));
-  if (node.syncing) {
-    return;
+  if (!node.syncing) {
+    StartSync(node);
   }
+}
+
+// One sync serves all that was queued when it began.
+void World::StartSync(Node& node) {
   node.syncing = true;
+  node.sync_count = node.disk->pending();
   uint64_t done = std::max(now_ + 10 + random_.Below(plan_.sync_us_max), node.disk_stuck_until);
   OnNode(node.id, done, [this](Node& at) { SyncDone(at); });
 }
 
-// One sync serves all that was queued when it ended.
 void World::SyncDone(Node& node) {
-  node.syncing = false;
   uint64_t incarnation = node.incarnation;
-  std::size_t count = node.disk->pending();
-  for (std::size_t i = 0; i < count; ++i) {
+  for (std::size_t i = 0; i < node.sync_count; ++i) {
     Persist batch = node.disk->CompleteOne();
     if (CrashPoint(node, Point::kCrashAfterSync)) {
       return;
@@ -191,6 +196,10 @@ void World::SyncDone(Node& node) {
     }
   }
   PGQUORUM_CHECK(node.incarnation == incarnation);
+  node.syncing = false;
+  if (node.disk->pending() > 0) {
+    StartSync(node);
+  }
 }
 
 void World::Restore(Node& node) {
