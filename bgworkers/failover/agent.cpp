@@ -132,9 +132,9 @@ void Agent::Enter(AgentState next, const Context& c) {
     follow_node_ = c.app.node;
     follow_timeline_ = c.app.timeline;
   }
-  if (next == AgentState::kRepairing && c.facts.stream_error == StreamError::kWalRecycled &&
-      state_ == AgentState::kFollowing) {
+  if (next == AgentState::kRepairing && state_ == AgentState::kFollowing) {
     reclone_for_ = follow_timeline_;
+    recycled_ = c.facts.stream_error == StreamError::kWalRecycled;
   }
   state_ = next;
   entered_at_ = c.now;

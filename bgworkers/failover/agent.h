@@ -117,6 +117,7 @@ class Agent {
   void ActRepair(const Context& c, std::vector<Action>& out);
   void Deduplicate(const Context& c, std::vector<Action>& out);
   bool MayRepair(const Context& c) const;
+  bool NeedsReclone(const Context& c) const;
   NodeReport MakeReport(const Context& c) const;
   bool WorthReporting(const Context& c, const NodeReport& report) const;
   TimeNs WakeAt(const Context& c) const;
@@ -132,7 +133,8 @@ class Agent {
   Timeline follow_timeline_;
   // A re-clone that the streaming error asked for stays needed for that appointment.
   Timeline reclone_for_;
-  BootId admitted_boot_;  // clients were admitted once in this boot
+  bool recycled_ = false;  // because the WAL is gone there, not because of its content
+  BootId admitted_boot_;   // clients were admitted once in this boot
   Epoch recruiting_seen_;
   TimeNs recruiting_since_ = 0;
   TimeNs lease_lost_at_ = 0;  // 0 while there is one

@@ -210,8 +210,10 @@ void Agent::ActLeaving(const Context& c, Out& out) {
     return;
   }
   WantAdmission(c.facts, Admission::kAdministrators, out);
-  bool by_hand =
-      c.current && c.cluster.created() && !c.cluster.IsAssigned(c.facts.history.timeline);
+  bool by_hand = c.facts.ordered_timeline
+                     ? *c.facts.ordered_timeline != c.facts.history.timeline
+                     : c.current && !c.cluster.IsAssigned(c.facts.history.timeline);
+  by_hand = by_hand && c.facts.pg == PgState::kPrimary;
   if (by_hand && c.facts.foreign_timeline != c.facts.history.timeline) {
     out.push_back(MarkForeignTimeline{c.facts.history.timeline});
     return;  // durable first
@@ -234,6 +236,16 @@ bool Agent::MayRepair(const Context& c) const {
     return true;
   }
   return !c.app.settled && c.now - entered_at_ >= c.settings.appointment_timeout;
+}
+
+// A rewind cannot help: one timeline id with two contents, WAL that the source has no more, or it
+// was tried often enough. When streaming failed for divergence that the histories do not show, the
+// ids lie.
+bool Agent::NeedsReclone(const Context& c) const {
+  bool streaming_failed = reclone_for_ && reclone_for_ == c.app.timeline;
+  return c.fit == Fit::kIncompatible ||
+         (streaming_failed && (recycled_ || c.fit == Fit::kContained)) ||
+         c.facts.repair_attempts >= c.settings.rewind_attempts;
 }
 
 void Agent::ActRepair(const Context& c, Out& out) {
@@ -261,9 +273,7 @@ void Agent::ActRepair(const Context& c, Out& out) {
     detail_ = "waits for a settled primary to repair from";
     return;
   }
-  bool reclone = c.fit == Fit::kIncompatible || reclone_for_ == c.app.timeline ||
-                 c.facts.repair_attempts >= c.settings.rewind_attempts;
-  if (reclone) {
+  if (NeedsReclone(c)) {
     out.push_back(Reclone{c.app.node, c.app.epoch});
     return;
   }

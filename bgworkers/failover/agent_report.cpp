@@ -56,9 +56,7 @@ NodeReport Agent::MakeReport(const Context& c) const {
   } else if (f.repair_running) {
     r.repair = Repair::kRunning;
   } else if (state_ == AgentState::kRepairing) {
-    bool reclone = c.fit == Fit::kIncompatible || reclone_for_ == c.app.timeline ||
-                   f.repair_attempts >= c.settings.rewind_attempts;
-    r.repair = reclone ? Repair::kNeedsReclone : Repair::kNeedsRewind;
+    r.repair = NeedsReclone(c) ? Repair::kNeedsReclone : Repair::kNeedsRewind;
   } else if (c.Broken()) {
     r.repair = Repair::kNeedsRewind;
   }

@@ -42,7 +42,8 @@ struct AgentRules {
   static bool WritesWithoutLeave(const A& a, const C& c) {
     bool wrong_timeline =
         c.mine && c.facts.pg == PgState::kPrimary && c.facts.history.timeline != c.app.timeline;
-    if (!Writes(c) || (c.mine && !wrong_timeline) || In(a, {S::kHandingOver, S::kDemoting})) {
+    if (!Writes(c) || (c.mine && !wrong_timeline && !too_early) ||
+        In(a, {S::kHandingOver, S::kDemoting})) {
       return false;
     }
     // After a restart of the worker alone the entry may not have come back yet; the gate is shut by

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -75,6 +76,10 @@ struct LocalFacts {
   bool repair_running = false;
   bool repair_interrupted = false;  // half-rewound or half-cloned: must never serve
   uint32_t repair_attempts = 0;     // failed rewinds in a row since the last success
+  // The newest timeline that a Promote action made this node begin; durable before the promotion,
+  // zero when there was none yet. Tells an ordered promotion from one by hand even when the applied
+  // state is old. Without a value (not recorded) only the applied state is asked.
+  std::optional<Timeline> ordered_timeline;
   // A timeline that this node once began without an appointment (promoted by hand); durable,
   // cleared by a rewind or re-clone.
   Timeline foreign_timeline;
@@ -145,7 +150,8 @@ struct SetSyncList {
   bool operator==(const SetSyncList&) const = default;
 };
 // pg must show kPromoting (or kPrimary) from the moment this was carried out.
-// Places the empty .history files below `timeline`, promotes, removes them. Facts: pg, history.
+// Records the timeline durably (LocalFacts::ordered_timeline), then places the empty .history files
+// below `timeline`, promotes, removes them. Facts: pg, history.
 struct Promote {
   Timeline timeline;
   bool operator==(const Promote&) const = default;

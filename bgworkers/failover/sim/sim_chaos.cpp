@@ -34,32 +34,54 @@ void World::AddClients() {
     RaftPropose(nodes_[0], {0, Encode(create), std::nullopt, {}});
   });
   for (std::size_t i = 1; i < nodes_.size(); ++i) {
-    AfterWorld(static_cast<TimeNs>(600 + 400 * i) * kMs, [this, i] {
-      Node& node = nodes_[i];
-      IssueToken token{std::string(32, static_cast<char>('a' + i)), now_ / 1000 + 1000,
-                       node.witness ? MemberKind::kWitness : MemberKind::kData, now_ / 1000};
-      AddMember add;
-      add.token_hash = token.token_hash;
-      add.now_us = now_ / 1000;
-      add.info.name = "node" + std::to_string(i + 1);
-      add.info.listen_host = add.info.raft_host = "h" + std::to_string(i + 1);
-      add.info.listen_port = 5432;
-      add.info.raft_port = 7000;
-      add.info.kind = token.kind;
-      add.info.priority = static_cast<uint32_t>(rng_.Chance(1, 3) ? rng_.Between(50, 200) : 100);
-      RaftPropose(nodes_[0], {0, Encode(token), std::nullopt, {}});
-      RaftPropose(nodes_[0], {0, Encode(add), std::nullopt, {}});
-      if (!node.witness) {  // the base backup that `cluster join` takes
-        const Pg& from = nodes_[0].pg;
-        node.pg.wal.assign(from.wal.begin(),
-                           from.wal.begin() + static_cast<std::ptrdiff_t>(from.durable));
-        node.pg.durable = node.pg.wal.size();
-        WorkerStart(node);
-        PgStart(node, 100 * kMs);
-      } else {
-        WorkerStart(node);
-      }
-    });
+    AfterWorld(static_cast<TimeNs>(600 + 400 * i) * kMs, [this, i] { Join(nodes_[i]); });
+  }
+}
+
+// What `cluster join` does; repeated until the member is there.
+void World::Join(Node& node) {
+  Node* primary = SettledPrimary();
+  std::string number = std::to_string(node.id.value());
+  if (global_.FindMember("node" + number) != nullptr && node.up) {
+    return;
+  }
+  AfterWorld(300 * kMs, [this, &node] { Join(node); });
+  // Node ids are given in the order of joining.
+  if (primary == nullptr || global_.members().size() < node.id.value() - 1) {
+    return;
+  }
+  if (global_.FindMember("node" + number) != nullptr) {
+    WorkerStart(node);
+    if (!node.witness) {  // the base backup
+      const Pg& from = primary->pg;
+      node.pg.wal.assign(from.wal.begin(),
+                         from.wal.begin() + static_cast<std::ptrdiff_t>(from.durable));
+      node.pg.durable = node.pg.wal.size();
+      PgStart(node, 100 * kMs);
+    }
+    return;
+  }
+  IssueToken token;
+  token.token_hash = std::string(24, 'h') + std::to_string(10'000'000 + ++unique_ % 10'000'000);
+  token.token_hash.resize(32, 'x');
+  token.kind = node.witness ? MemberKind::kWitness : MemberKind::kData;
+  token.now_us = now_ / 1000;
+  token.expires_us = token.now_us + 10'000'000;
+  AddMember add;
+  add.token_hash = token.token_hash;
+  add.now_us = token.now_us;
+  add.info.name = "node" + number;
+  add.info.listen_host = add.info.raft_host = "h" + number;
+  add.info.listen_port = 5432;
+  add.info.raft_port = 7000;
+  add.info.kind = token.kind;
+  add.info.priority = static_cast<uint32_t>(rng_.Chance(1, 3) ? rng_.Between(50, 200) : 100);
+  for (Node& leader : nodes_) {
+    if (leader.up && leader.raft.role == Raft::kLeader) {
+      RaftPropose(leader, {0, Encode(token), std::nullopt, {}});
+      RaftPropose(leader, {0, Encode(add), std::nullopt, {}});
+      return;
+    }
   }
 }
 

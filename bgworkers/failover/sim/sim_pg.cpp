@@ -335,6 +335,7 @@ void World::PgPromote(Node& node, Timeline timeline, bool by_hand) {
   }
   if (!by_hand) {
     CheckPromotion(node, timeline);
+    node.ordered = timeline;
   }
   PgDisconnect(node);
   pg.state = PgState::kPromoting;

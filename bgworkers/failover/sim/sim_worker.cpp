@@ -137,6 +137,7 @@ LocalFacts World::Facts(const Node& node) {
   f.repair_interrupted = node.repair_interrupted;
   f.repair_attempts = node.repair_attempts;
   f.foreign_timeline = node.foreign;
+  f.ordered_timeline = node.ordered;
   f.restored = node.restored;
   f.wal_writable = !pg.disk_full;
   f.stalled_ms = 0;

@@ -170,7 +170,10 @@ bool World::AllJoined() {
   }
   const Rule& rule = global_.rule();
   for (Node& node : nodes_) {
-    if (node.witness || global_.FindMember(node.id) == nullptr) {
+    if (global_.FindMember(node.id) == nullptr) {
+      return false;
+    }
+    if (node.witness) {
       continue;
     }
     bool streams =

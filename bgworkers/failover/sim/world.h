@@ -124,7 +124,7 @@ struct Raft {
   std::set<NodeId> votes;
   std::map<NodeId, uint64_t> match;
   std::map<NodeId, TimeNs> heard;
-  Epoch revoked;  // highest in the log, committed or not
+  Epoch revoked;         // highest in the log, committed or not
   bool current = false;  // applied what a leader had committed, since the start
 };
 
@@ -147,6 +147,7 @@ struct Node {
   bool repair_running = false;
   bool restored = false;
   Timeline foreign;
+  Timeline ordered;
   // Worker.
   std::optional<ClusterState> cluster;
   std::optional<Agent> agent;
@@ -279,6 +280,7 @@ class World {
   void Chaos();
   void Heal();
   void AddClients();
+  void Join(Node& node);
   void RequestVerb(bool force, bool accept_loss);
 
   Options options_;
