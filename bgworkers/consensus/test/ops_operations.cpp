@@ -124,7 +124,7 @@ std::string SlotsJson() {
 }
 
 std::string ApplySettings(Machine& m, const Arguments& a) {
-  // apply|host|port|application_name|slot|names (comma separated)|g|generation|lift|retry_ms
+  // apply|host|port|application_name|slot|names (comma separated)|g|generation|lift|retry_ms[|pki]
   PostgresSettings settings;
   if (!a[1].empty()) {
     Upstream upstream;
@@ -132,7 +132,8 @@ std::string ApplySettings(Machine& m, const Arguments& a) {
     upstream.port = static_cast<uint16_t>(Number(a[2]));
     upstream.application_name = a[3];
     upstream.user = "postgres";
-    upstream.tls = false;
+    upstream.tls = a.size() > 10;
+    upstream.pki_directory = a.size() > 10 ? a[10] : "";
     settings.primary_conninfo = BuildPrimaryConninfo(upstream);
     settings.primary_slot_name = a[4];
   }

@@ -175,3 +175,18 @@ def test_cancel_promotion():
     n1.ok("promote", 9, 11)
     await_("promoted", lambda: n1.op("promotion")["state"] != 1)
     check(n1.op("promotion")["state"] == 2 and n1.facts()["timeline"] == 11, n1.op("promotion"))
+
+
+def test_wrong_timeline():
+    """Somebody takes the assigned id away in the middle: seen, and reported as a failure."""
+    n2.follow(None, 9, generation=50)
+    n2.end_receiver()
+    n2.settle()
+    startup = n2.facts()["startup_pid"]
+    os.kill(startup, signal.SIGSTOP)
+    n2.ok("promote", 9, 11)
+    open(f"{n2.data}/pg_wal/0000000B.history", "w").close()
+    os.kill(startup, signal.SIGCONT)
+    await_("promoted", lambda: n2.op("promotion")["state"] != 1)
+    answer = n2.op("promotion")
+    check(answer["state"] == 3 and "timeline 12 instead of 11" in answer["error"], answer)

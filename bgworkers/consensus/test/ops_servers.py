@@ -14,7 +14,7 @@ import time
 import psycopg2
 
 import ops_promotion
-from ops_cluster import BINDIR, LIBRARY, ROOT, await_, check, lsn, n1, n2, n3, note
+from ops_cluster import BINDIR, LIBRARY, ROOT, await_, check, lsn, n1, n2, n3, note, run
 
 def setup():
     n1.init()
@@ -271,6 +271,63 @@ def test_end_of_replay():
     check(not n3.facts()["receiver_moved"], "a receiver that never ran has moved")
     n3.follow(n1, 1)
     await_("streaming", lambda: n3.streaming_from(n1))
+
+
+def test_replay_delay():
+    with open(f"{n3.data}/postgresql.conf") as conf:
+        text = conf.read()
+    with open(f"{n3.data}/postgresql.conf", "w") as conf:
+        conf.write(text.replace("include_if_exists", "recovery_min_apply_delay = '1h'\ninclude_if_exists"))
+    n3.sql("SELECT pg_reload_conf()")
+    await_("delay", lambda: n3.facts()["replay_delay_ms"] == 3600000)
+    n1.sql("INSERT INTO t VALUES (0, 'delayed')")
+    flush = n1.facts()["flush"]
+    await_("received", lambda: n3.facts()["receiver_flushed"] >= flush)
+    time.sleep(0.2)
+    check(n3.facts()["replay_end"] < flush, "not delayed")
+    n3.follow(None, 1, lift=1)
+    n3.end_receiver()
+    answer = n3.settle()
+    check(answer["end"] >= flush, (answer, flush))
+    note(f"delayed replay settled in {answer['us'] / 1000:.0f} ms")
+    n3.configure()
+    n3.follow(n1, 1)
+    await_("streaming", lambda: n3.streaming_from(n1))
+
+
+def make_pki(directory, name):
+    """A CA and a certificate of it, as the state directory holds them."""
+    os.mkdir(directory)
+    ca = ["-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=ca", "-days", "2", "-keyout",
+          f"{directory}/ca.key", "-out", f"{directory}/ca.crt"]
+    run("openssl", "req", *ca)
+    run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout",
+        f"{directory}/node.key", "-out", f"{directory}/node.csr")
+    run("openssl", "x509", "-req", "-in", f"{directory}/node.csr", "-CA", f"{directory}/ca.crt", "-CAkey",
+        f"{directory}/ca.key", "-CAcreateserial", "-days", "2", "-out", f"{directory}/node.crt")
+    os.chmod(f"{directory}/node.key", 0o600)
+
+
+def test_tls_upstream():
+    pki = f"{ROOT}/pki it's"
+    make_pki(pki, "postgres")
+    quoted = pki.replace("'", "''")
+    with open(f"{n1.data}/postgresql.conf", "a") as conf:
+        conf.write(f"listen_addresses = '127.0.0.1'\nssl = on\nssl_ca_file = '{quoted}/ca.crt'\n"
+                   f"ssl_cert_file = '{quoted}/node.crt'\nssl_key_file = '{quoted}/node.key'\n")
+    with open(f"{n1.data}/pg_hba.conf") as hba:
+        lines = [line for line in hba if not line.startswith("host")]
+    with open(f"{n1.data}/pg_hba.conf", "w") as hba:
+        hba.writelines(lines + ["hostssl replication all 127.0.0.1/32 cert\n"])
+    n1.stop("fast")
+    n1.start()
+    n1.lead(["n2.t1", "n3.t1"], 1, 5)
+    n3.ok("apply", "127.0.0.1", n1.port, "n3.t1", "pgquorum_n3", "", 0, 6, 0, 100, pki)
+    ms = await_("streaming", lambda: n3.facts()["receiver_host"] == "127.0.0.1" and n3.streaming_from(n1))
+    check(n1.sql("SELECT client_dn FROM pg_stat_ssl JOIN pg_stat_replication USING (pid) "
+                 "WHERE application_name = 'n3.t1'") == "/CN=postgres", "certificate")
+    note(f"streams by certificate over TLS after {ms:.0f} ms")
+    await_("n2 is back", lambda: n2.streaming_from(n1))
 
 
 def segment_of(node, timeline, position):
