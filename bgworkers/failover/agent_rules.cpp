@@ -42,6 +42,7 @@ struct AgentRules {
   static bool WritesWithoutLeave(const A& a, const C& c) {
     bool wrong_timeline =
         c.mine && c.facts.pg == PgState::kPrimary && c.facts.history.timeline != c.app.timeline;
+    bool too_early = c.facts.pg == PgState::kPrimary && a.state_ == S::kPreparing;
     if (!Writes(c) || (c.mine && !wrong_timeline && !too_early) ||
         In(a, {S::kHandingOver, S::kDemoting})) {
       return false;
