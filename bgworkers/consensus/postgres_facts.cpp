@@ -206,6 +206,10 @@ void FactGatherer::GatherHistory() {
     return;
   }
   facts_.history.ancestors = std::move(ancestors).value();
+  // Others may want to follow this node from now on.
+  if (Result<int> done = CompleteTimelines(".", timeline, facts_.history.ancestors); !done.ok()) {
+    Warn("timeline files", done.status());
+  }
   history_of_ = timeline;
   timelines_read_at_ = 0;
 }

@@ -118,6 +118,8 @@ class FactGatherer {
 
   // Never ERRORs and never fails as a whole: a part that could not be read keeps its last value,
   // and `warnings()` says which.
+  // The one thing it writes: on a timeline that is new to it, it completes the history files
+  // (CompleteTimelines).
   const PostgresFacts& Gather();
   const PostgresFacts& last() const { return facts_; }
   const std::vector<std::string>& warnings() const { return warnings_; }

@@ -277,4 +277,53 @@ Result<int> NormalizeTimelines(const std::string& data_directory, Timeline oldes
   return changed;
 }
 
+namespace {
+
+// The text of the history file of ancestors[index].
+std::string HistoryText(const std::vector<TimelineSwitch>& ancestors, std::size_t index) {
+  std::string text;
+  for (std::size_t i = 0; i < index; ++i) {
+    char line[96];
+    std::snprintf(line, sizeof line, "%u\t%X/%X\tcompleted by pgquorum\n",
+                  ancestors[i].timeline.value(),
+                  static_cast<unsigned>(ancestors[i].end.value() >> 32),
+                  static_cast<unsigned>(ancestors[i].end.value() & 0xFFFFFFFFu));
+    text += line;
+  }
+  return text;
+}
+
+}  // namespace
+
+Result<int> CompleteTimelines(const std::string& data_directory, Timeline timeline,
+                              const std::vector<TimelineSwitch>& ancestors) {
+  Result<TimelineFiles> files = ListTimelineFiles(data_directory);
+  if (!files.ok()) {
+    return files.status();
+  }
+  int changed = 0;
+  // The oldest ancestor has no parents, and then no file if it is timeline 1.
+  for (std::size_t i = 1; i < ancestors.size(); ++i) {
+    const uint32_t id = ancestors[i].timeline.value();
+    if (std::binary_search(files.value().real.begin(), files.value().real.end(), id)) {
+      continue;
+    }
+    Status status = WriteFileDurably(HistoryPath(data_directory, id), HistoryText(ancestors, i));
+    if (!status.ok()) {
+      return status;
+    }
+    files.value().real.insert(
+        std::upper_bound(files.value().real.begin(), files.value().real.end(), id), id);
+    ++changed;
+  }
+  Status status = FillGap(data_directory, 2, timeline.value(), files.value(), &changed);
+  if (status.ok() && changed > 0) {
+    status = FsyncDirectory(data_directory + "/pg_wal");
+  }
+  if (!status.ok()) {
+    return status;
+  }
+  return changed;
+}
+
 }  // namespace pgquorum::consensus

@@ -61,6 +61,14 @@ Status PlaceTimelinePlaceholders(const std::string& data_directory, failover::Ti
 // recovery starts, and after a promotion that did not happen. Returns how many files it changed.
 Result<int> NormalizeTimelines(const std::string& data_directory, failover::Timeline oldest);
 
+// Gives every id from 2 to below `timeline` a file: an ancestor its history, cut from `ancestors`
+// (those of `timeline`, oldest first), any other a placeholder. A node that was cloned, or whose
+// files were tidied away, lacks older ones, and a standby that is several timelines behind could
+// not follow it: its walreceiver asks for each. Never touches a real file. Returns how many files
+// it wrote.
+Result<int> CompleteTimelines(const std::string& data_directory, failover::Timeline timeline,
+                              const std::vector<failover::TimelineSwitch>& ancestors);
+
 inline constexpr uint32_t kMaxTimelineGap = 10'000;
 
 }  // namespace pgquorum::consensus

@@ -127,6 +127,33 @@ TEST_F(PostgresTimeline, NormalizeFillsTowardsADescendantOnly) {
   EXPECT_EQ(Placeholders(), (Ids{2, 3, 4}));
 }
 
+TEST_F(PostgresTimeline, CompletesWhatACloneLacks) {
+  const std::vector<failover::TimelineSwitch> ancestors = {{Timeline(1), Lsn(0x3000000)},
+                                                           {Timeline(4), Lsn(0x15000A8)},
+                                                           {Timeline(6), Lsn(0x7FF000000A8)}};
+  Put("00000008.history", "1\t0/3000000\tx\n4\t0/15000A8\tx\n6\t7FF/A8\tx\n");
+  Put("00000006.history", "");  // a placeholder for what is an ancestor after all
+  EXPECT_EQ(CompleteTimelines(data_, Timeline(8), ancestors).value(), 6);
+  EXPECT_EQ(RealOnes(), (Ids{4, 6, 8}));
+  EXPECT_EQ(Placeholders(), (Ids{2, 3, 5, 7}));
+  for (std::size_t i = 1; i < ancestors.size(); ++i) {
+    const auto read = ReadTimelineHistory(data_, ancestors[i].timeline);
+    ASSERT_TRUE(read.ok());
+    EXPECT_EQ(read.value(),
+              std::vector(ancestors.begin(), ancestors.begin() + static_cast<long>(i)));
+  }
+  EXPECT_EQ(CompleteTimelines(data_, Timeline(8), ancestors).value(), 0);
+}
+
+TEST_F(PostgresTimeline, CompletingNeverTouchesARealFile) {
+  Real(3, 2);
+  EXPECT_EQ(CompleteTimelines(data_, Timeline(5), {{Timeline(1), Lsn(9)}, {Timeline(3), Lsn(10)}})
+                .value(),
+            2);
+  EXPECT_EQ(ReadTimelineHistory(data_, Timeline(3)).value()[0].timeline, Timeline(2));
+  EXPECT_EQ(CompleteTimelines(data_, Timeline(1), {}).value(), 0);
+}
+
 TEST_F(PostgresTimeline, MissingDirectoryIsAnError) {
   EXPECT_EQ(ListTimelineFiles(data_ + "/none").status().sqlstate(), "58030");
 }
