@@ -1,4 +1,5 @@
 // pgquorum cluster token | status: questions to a running member, in SQL.
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -73,6 +74,32 @@ Tone ToneOf(const std::string& column, const std::string& text) {
   return column == "role" && text == "primary" ? Tone::kGood : Tone::kPlain;
 }
 
+// What fits on a terminal; the JSON form has every column. A view of another version may lack some.
+constexpr const char* kShownColumns[] = {"node_id",  "role",   "status", "health_score", "uptime",
+                                         "timeline", "lag_ms", "host",   "port",         "reason"};
+
+void PrintNodes(const Rows& rows) {
+  std::vector<std::string> header;
+  std::vector<std::size_t> chosen;
+  for (const char* name : kShownColumns) {
+    const auto at = std::find(rows.columns.begin(), rows.columns.end(), name);
+    if (at != rows.columns.end()) {
+      header.emplace_back(name);
+      chosen.push_back(static_cast<std::size_t>(at - rows.columns.begin()));
+    }
+  }
+  std::vector<std::vector<Cell>> table;
+  for (const auto& row : rows.values) {
+    std::vector<Cell> cells;
+    for (const std::size_t c : chosen) {
+      const std::string text = row[c].value_or("-");
+      cells.push_back({OneLine(text), ToneOf(rows.columns[c], text)});
+    }
+    table.push_back(std::move(cells));
+  }
+  PrintTable(header, table);
+}
+
 }  // namespace
 
 Status ClusterToken(const TokenOptions& options) {
@@ -118,16 +145,7 @@ Status ClusterStatus(const StatusOptions& options, bool* healthy) {
     std::printf("%s\n", document.dump(2).c_str());
     return Status::Ok();
   }
-  std::vector<std::vector<Cell>> table;
-  for (const auto& row : health.value().values) {
-    std::vector<Cell> cells;
-    for (std::size_t c = 0; c < row.size(); ++c) {
-      const std::string text = row[c].value_or("-");
-      cells.push_back({OneLine(text), ToneOf(health.value().columns[c], text)});
-    }
-    table.push_back(std::move(cells));
-  }
-  PrintTable(health.value().columns, table);
+  PrintNodes(health.value());
   return Status::Ok();
 }
 

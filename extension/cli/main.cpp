@@ -89,7 +89,7 @@ void AddClusterVerbs(CLI::App& app, Action& action) {
   token->add_option("--data", token_options->data, "Data directory of a member on this machine");
   token->add_option("--url", token_options->url, "Connection string of a member");
   token->add_option("--lifetime", token_options->lifetime_s, "Seconds until it expires")
-      ->check(CLI::Range(1, 30 * 86400))
+      ->check(CLI::Range(1, 7 * 86400))
       ->capture_default_str();
   token->callback([=, &action] { action = [=] { return Finish(ClusterToken(*token_options)); }; });
 

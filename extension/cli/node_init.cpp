@@ -3,11 +3,11 @@
 
 #include <unistd.h>
 
+#include "bgworkers/transport/pki.h"
 #include "extension/cli/commands.h"
 #include "extension/cli/console.h"
 #include "extension/cli/node_config.h"
 #include "extension/cli/node_setup.h"
-#include "extension/cli/pki_files.h"
 
 namespace pgquorum::cli {
 namespace {
@@ -85,8 +85,11 @@ Status Build(const Installation& installation, const InitOptions& options, Setup
   plan.node.cluster_name = options.cluster;
   plan.node.cluster_id = RandomId();
   plan.node.raft_node_id = kFirstRaftNode;
-  if (Status s = CreateClusterPki(plan.state / identity::kPkiDirectory, plan.node); !s.ok()) {
-    return s;
+  const std::string pki = plan.state / identity::kPkiDirectory;
+  const Status certified = transport::CreateClusterPki(pki, plan.node.cluster_name,
+                                                       plan.node.cluster_id, plan.node.node_name);
+  if (!certified.ok()) {
+    return certified;
   }
   if (Status s = ConfigureServer(installation, directory.value(), plan); !s.ok()) {
     return s;

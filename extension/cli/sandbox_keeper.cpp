@@ -6,13 +6,13 @@
 #include <csignal>
 #include <cstdlib>
 #include <ctime>
-#include <thread>
 
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "extension/cli/await.h"
 #include "extension/cli/console.h"
 #include "extension/cli/process_tree.h"
 #include "extension/cli/sandbox.h"
@@ -22,11 +22,12 @@ namespace pgquorum::cli {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::steady_clock;
 
 // As quick as a service manager that is told not to wait.
 constexpr timespec kRestartDelay = {0, 100'000'000};
 constexpr milliseconds kKillDeadline{10'000};
+constexpr milliseconds kStartDeadline{5'000};
+constexpr milliseconds kPoll{2};
 
 fs::path KeeperFile(const Sandbox& sandbox, const SandboxNode& node) {
   return sandbox.Home(node) / "keeper.lock";
@@ -90,35 +91,26 @@ void Keep(const Sandbox& sandbox, const SandboxNode& node) {
   bool restart = sandbox.supervise;
   pid_t server = StartServer(sandbox, node);
   for (;;) {
-    const int received = sigwaitinfo(&signals, nullptr);
+    // While a restart is due only its delay is waited for, and a signal can still call it off.
+    const bool due = server == 0 && restart;
+    const int received =
+        due ? sigtimedwait(&signals, nullptr, &kRestartDelay) : sigwaitinfo(&signals, nullptr);
     if (received == SIGUSR1) {
       restart = false;
     } else if (received == SIGTERM || received == SIGINT || received == SIGHUP) {
       restart = false;
       SignalDescendants(getpid(), SIGKILL);
+    } else if (received < 0 && errno == EAGAIN && due) {
+      server = StartServer(sandbox, node);
     }
     bool children = false;
     if (Reap(server, &children)) {
       server = 0;
     }
-    if (server == 0 && restart) {
-      nanosleep(&kRestartDelay, nullptr);
-      server = StartServer(sandbox, node);
-    } else if (server == 0 && !children) {
+    if (server == 0 && !restart && !children) {
       return;
     }
   }
-}
-
-bool WaitUntilGone(pid_t pid, milliseconds limit) {
-  const auto deadline = steady_clock::now() + limit;
-  while (ProcessLives(pid)) {
-    if (steady_clock::now() > deadline) {
-      return false;
-    }
-    std::this_thread::sleep_for(milliseconds(2));
-  }
-  return true;
 }
 
 }  // namespace
@@ -198,13 +190,9 @@ Status StartKeeper(const Sandbox& sandbox, const SandboxNode& node) {
                       ? "See " + log.string() + "."
                       : "Does network namespace " + node.network_namespace + " exist?");
   }
-  const auto deadline = steady_clock::now() + milliseconds(5000);
-  while (FindKeeper(sandbox, node) == 0) {
-    if (steady_clock::now() > deadline) {
-      return SystemError("the keeper of node " + node.id + " did not start")
-          .WithHint("See " + log.string() + ".");
-    }
-    std::this_thread::sleep_for(milliseconds(2));
+  if (!AwaitUntil(After(kStartDeadline), kPoll, [&] { return FindKeeper(sandbox, node) != 0; })) {
+    return SystemError("the keeper of node " + node.id + " did not start")
+        .WithHint("See " + log.string() + ".");
   }
   return Status::Ok();
 }
@@ -220,7 +208,7 @@ Status KillNode(const Sandbox& sandbox, const SandboxNode& node) {
   if (kill(keeper, SIGTERM) != 0 && errno != ESRCH) {
     return SystemErrorErrno("could not kill node " + node.id);
   }
-  if (!WaitUntilGone(keeper, kKillDeadline)) {
+  if (!AwaitUntil(After(kKillDeadline), kPoll, [&] { return !ProcessLives(keeper); })) {
     return SystemError("the processes of node " + node.id + " did not end");
   }
   return Status::Ok();

@@ -1,16 +1,15 @@
 // pgquorum sandbox up: a cluster made by the same verbs that an administrator uses, one child
 // process each, so that it is also a test of them.
 #include <array>
-#include <chrono>
 #include <cstdlib>
 #include <functional>
-#include <thread>
 
 #include <netdb.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "extension/cli/await.h"
 #include "extension/cli/console.h"
 #include "extension/cli/sandbox.h"
 #include "extension/cli/sql.h"
@@ -21,7 +20,6 @@ namespace pgquorum::cli {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::steady_clock;
 
 constexpr int kMaxNodes = 16;
 // sockaddr_un holds 107 characters, of which "/.s.PGSQL.65535" needs 15.
@@ -143,18 +141,18 @@ std::string LogTail(const Sandbox& sandbox, const SandboxNode& node) {
 
 // Repeats until `ready`; an error that ends with the node's log when the deadline passes.
 Status Await(const Sandbox& sandbox, const SandboxNode& node, const std::string& what,
-             steady_clock::time_point deadline, const std::function<Status()>& ready) {
-  for (;;) {
-    const Status status = ready();
-    if (status.ok()) {
-      return status;
-    }
-    if (FindKeeper(sandbox, node) == 0 || steady_clock::now() > deadline) {
-      return SystemError(what + " (" + OneLine(status.message()) + ")")
-          .WithDetail(LogTail(sandbox, node));
-    }
-    std::this_thread::sleep_for(milliseconds(50));
+             SteadyTime deadline, const std::function<Status()>& ready) {
+  Status last;
+  const bool came = AwaitUntil(deadline, milliseconds(50), [&] {
+    last = ready();
+    return last.ok() ||
+           FindKeeper(sandbox, node) == 0;  // without a server there is no use in waiting
+  });
+  if (came && last.ok()) {
+    return last;
   }
+  return SystemError(what + " (" + OneLine(last.message()) + ")")
+      .WithDetail(LogTail(sandbox, node));
 }
 
 Status QueryIsTrue(const std::string& conninfo, const std::string& sql) {
@@ -175,7 +173,7 @@ class Builder {
   Builder(Sandbox& sandbox, const SandboxUpOptions& options)
       : sandbox_(sandbox),
         options_(options),
-        deadline_(steady_clock::now() + std::chrono::seconds(options.timeout_s)) {}
+        deadline_(After(std::chrono::seconds(options.timeout_s))) {}
 
   Status First() {
     const SandboxNode& node = sandbox_.nodes.front();
@@ -239,7 +237,7 @@ class Builder {
 
   Sandbox& sandbox_;
   const SandboxUpOptions& options_;
-  const steady_clock::time_point deadline_;
+  const SteadyTime deadline_;
 };
 
 Status Build(Sandbox& sandbox, const SandboxUpOptions& options) {

@@ -95,9 +95,7 @@ Result<ServerDirectory> FindServerDirectory(const fs::path& data) {
     return InvalidArgument(data.string() + " is not a PostgreSQL data directory")
         .WithDetail("It has no file PG_VERSION.");
   }
-  if (Exists(data / "postgresql.conf")) {
-    return ServerDirectory{data, data};
-  }
+  // Debian first: what a base backup brought along is not what its tools use.
   std::error_code error;
   for (const auto& version : fs::directory_iterator("/etc/postgresql", error)) {
     std::error_code inner;
@@ -106,6 +104,9 @@ Result<ServerDirectory> FindServerDirectory(const fs::path& data) {
         return ServerDirectory{data, cluster.path()};
       }
     }
+  }
+  if (Exists(data / "postgresql.conf")) {
+    return ServerDirectory{data, data};
   }
   return InvalidArgument("found no postgresql.conf for data directory " + data.string())
       .WithDetail("It is neither in the data directory nor below /etc/postgresql.");

@@ -32,8 +32,10 @@ def bindir():
 
 def run(*words, check=True, timeout=180, **options):
     """Runs a program; returns its CompletedProcess with text output."""
+    if "input" not in options:
+        options["stdin"] = subprocess.DEVNULL
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=timeout, check=False,
-                          stdin=options.pop("stdin", subprocess.DEVNULL), **options)
+                          **options)
     if check and done.returncode != 0:
         raise CommandFailed(f"{' '.join(map(str, words))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
     return done

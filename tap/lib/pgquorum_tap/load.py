@@ -30,13 +30,14 @@ Outage = collections.namedtuple("Outage", "milliseconds began ended")
 class _Client(threading.Thread):
     """One connection at a time, one row at a time."""
 
-    def __init__(self, load, name, nodes, attributes, prepare):
+    def __init__(self, load, name, nodes, attributes, prepare, interval):
         super().__init__(name=f"load-{name}", daemon=True)
         self.label = name
         self._load = load
         self._nodes = nodes
         self._attributes = attributes
         self._prepare = prepare
+        self._interval = interval
         self._connection = None
         self._statement_began = None
         self.attempts = []
@@ -53,7 +54,7 @@ class _Client(threading.Thread):
                 continue
             number += 1
             self.attempts.append(self._attempt(number))
-            due = max(due + self._load.interval, time.monotonic())
+            due = max(due + self._interval, time.monotonic())
             self._load.stopping.wait(max(0.0, due - time.monotonic()))
         self._disconnect()
 
@@ -94,8 +95,9 @@ class _Client(threading.Thread):
             outcome = "unknown" if sqlstate is None or sqlstate.startswith(OPEN_CLASSES) else "failed"
         self._statement_began = None
         ended = time.monotonic()
-        # A session on a server that is not primary any more has to look for the new one.
-        if outcome != "acknowledged":
+        # A session on a server that is not primary any more has to look for the new one. One that is bound to its
+        # node stays: it is there to see whether that node ever says yes.
+        if outcome == "unknown" or (outcome == "failed" and len(self._nodes) > 1):
             self._disconnect()
         return Attempt(self.label, number, node, began, ended, outcome, sqlstate)
 
@@ -121,21 +123,20 @@ class WriteLoad:
         self.table = table
         self.stopping = threading.Event()
         self._cluster = cluster
+        self._clients = []
         self.roaming = [self.add_client(f"roaming{i}") for i in range(1, clients + 1)]
 
-    _clients = None
-
-    def add_client(self, name, node=None, prepare=None, attributes="&target_session_attrs=read-write"):
+    def add_client(self, name, node=None, prepare=None, attributes="&target_session_attrs=read-write", interval=None):
         """`node`: connects to this one alone. `prepare` is called in the client's thread before it starts."""
         nodes = [self._cluster.nodes[node]] if node else list(self._cluster.nodes.values())
-        client = _Client(self, name, nodes, attributes, prepare)
-        self._clients = (self._clients or []) + [client]
+        client = _Client(self, name, nodes, attributes, prepare, interval or self.interval)
+        self._clients.append(client)
         return client
 
-    def add_probes(self):
+    def add_probes(self, interval=0.03):
         """A client for each node that tries to write there, whatever the node says it is."""
         for node in self._cluster.nodes:
-            self.add_client(f"probe_{node}", node=node, attributes="")
+            self.add_client(f"probe_{node}", node=node, attributes="", interval=interval)
 
     def start(self):
         # No unique index: a row that is there twice must show, not fail.
