@@ -1,0 +1,6 @@
+# Benchmarks on real servers. RUNS: repetitions of each scenario; ONLY: a list of them.
+RUNS ?= 3
+
+.PHONY: bench-failover
+bench-failover: temp-install
+	@/usr/bin/python3 bench/failover.py $(BUILD) --runs $(RUNS) $(if $(ONLY),--only $(ONLY))
