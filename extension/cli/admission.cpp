@@ -6,7 +6,8 @@
 namespace pgquorum::cli {
 
 Result<Admission> AskToJoin(const fs::path& pki, const std::string& token_text,
-                            const identity::Endpoint& contact, const identity::NodeIdentity& node) {
+                            const identity::Endpoint& contact, const identity::NodeIdentity& node,
+                            bool insecure) {
   const Result<transport::JoinToken> token = transport::JoinToken::Parse(token_text);
   if (!token.ok()) {
     return token.status();
@@ -22,8 +23,10 @@ Result<Admission> AskToJoin(const fs::path& pki, const std::string& token_text,
   request.raft_host = node.raft.host;
   request.raft_port = node.raft.port;
   request.certificate_signing_request = key.value().certificate_signing_request;
+  transport::JoinClient::Options options;
+  options.insecure = insecure;
   const Result<transport::JoinResponse> answer =
-      transport::JoinClient::Join(contact.host, contact.port, token.value(), request, {});
+      transport::JoinClient::Join(contact.host, contact.port, token.value(), request, options);
   if (!answer.ok()) {
     return answer.status();
   }

@@ -22,8 +22,10 @@ struct Admission {
 };
 
 // Makes this node's key, asks the member at `contact` to admit the node, and writes what it answers
-// to `pki`. The member is believed only when its certificate is of the CA that the token names.
+// to `pki`. The member is believed only when its certificate is of the CA that the token names;
+// with `insecure` (plain TCP) nothing proves who answers.
 Result<Admission> AskToJoin(const fs::path& pki, const std::string& token,
-                            const identity::Endpoint& contact, const identity::NodeIdentity& node);
+                            const identity::Endpoint& contact, const identity::NodeIdentity& node,
+                            bool insecure);
 
 }  // namespace pgquorum::cli

@@ -5,7 +5,7 @@
 namespace pgquorum::cli {
 
 Result<Admission> AskToJoin(const fs::path&, const std::string&, const identity::Endpoint&,
-                            const identity::NodeIdentity&) {
+                            const identity::NodeIdentity&, bool) {
   return SystemError("this build of pgquorum cannot join a cluster")
       .WithDetail("It was built without the transport library.");
 }

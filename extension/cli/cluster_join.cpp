@@ -108,10 +108,10 @@ Status Configure(const Installation& installation, SetupPlan& plan) {
 }
 
 Status Join(const Installation& installation, const std::string& token,
-            const identity::Endpoint& contact, SetupPlan& plan, bool* admitted) {
+            const identity::Endpoint& contact, bool insecure, SetupPlan& plan, bool* admitted) {
   Say("asking " + contact.Format() + " to admit node " + plan.node.node_name);
   const Result<Admission> admission =
-      AskToJoin(plan.state / identity::kPkiDirectory, token, contact, plan.node);
+      AskToJoin(plan.state / identity::kPkiDirectory, token, contact, plan.node, insecure);
   if (!admission.ok()) {
     return admission.status();
   }
@@ -166,8 +166,8 @@ Status ClusterJoin(const JoinOptions& options) {
     return s;
   }
   bool admitted = false;
-  Status joined =
-      Join(installation.value(), token.value(), contact.value(), plan.value(), &admitted);
+  Status joined = Join(installation.value(), token.value(), contact.value(), options.insecure,
+                       plan.value(), &admitted);
   if (!joined.ok()) {
     guard.Undo(true);
     if (admitted && joined.hint().empty()) {

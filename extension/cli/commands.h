@@ -31,6 +31,7 @@ struct JoinOptions : NodeOptions {
   std::string token;  // "-": read from standard input, so that it is in no process list
   std::string node_id;
   std::string cluster_address;
+  bool insecure = false;  // the cluster runs with pgquorum.tls = off
   std::string listen;
   std::string raft;
   std::string socket_directory;

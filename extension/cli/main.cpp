@@ -102,6 +102,8 @@ void AddClusterVerbs(CLI::App& app, Action& action) {
   join->add_option("--cluster-address", join_options->cluster_address,
                    "HOST:RAFTPORT of any member")
       ->required();
+  join->add_flag("--insecure", join_options->insecure,
+                 "The cluster runs with pgquorum.tls = off: send the token in the clear");
   join->callback([=, &action] { action = [=] { return Finish(ClusterJoin(*join_options)); }; });
 
   auto* status_options = Make<StatusOptions>();

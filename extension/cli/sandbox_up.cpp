@@ -193,9 +193,7 @@ class Builder {
     if (Status s = StartKeeper(sandbox_, node); !s.ok()) {
       return s;
     }
-    return Await(sandbox_, node, "node " + node.id + " did not become primary", deadline_, [&] {
-      return QueryIsTrue(sandbox_.NodeConninfo(node), "SELECT NOT pg_is_in_recovery()");
-    });
+    return AwaitHealthy(node, 1, "node " + node.id + " did not become primary");
   }
 
   Status Next(const SandboxNode& node) {
@@ -218,17 +216,21 @@ class Builder {
 
   Status AllHealthy() {
     Say("waiting until all nodes are healthy");
-    const SandboxNode& node = sandbox_.nodes.back();
-    return Await(sandbox_, node, "the cluster did not become healthy", deadline_, [&] {
-      return QueryIsTrue(sandbox_.NodeConninfo(node),
-                         "SELECT count(*) FILTER (WHERE status = 'healthy') = " +
-                             std::to_string(sandbox_.nodes.size()) +
-                             " AND count(*) FILTER (WHERE role = 'primary') = 1 "
-                             "FROM system.cluster_health");
-    });
+    return AwaitHealthy(sandbox_.nodes.back(), sandbox_.nodes.size(),
+                        "the cluster did not become healthy");
   }
 
  private:
+  // Until `node` sees so many healthy nodes, one of them primary.
+  Status AwaitHealthy(const SandboxNode& node, std::size_t count, const std::string& otherwise) {
+    const std::string sql =
+        "SELECT count(*) FILTER (WHERE status = 'healthy') = " + std::to_string(count) +
+        " AND count(*) FILTER (WHERE role = 'primary') = 1 "
+        "FROM system.cluster_health";
+    return Await(sandbox_, node, otherwise, deadline_,
+                 [&] { return QueryIsTrue(sandbox_.NodeConninfo(node), sql); });
+  }
+
   Status RunVerb(const SandboxNode& node, std::vector<std::string> words, const std::string& what) {
     const std::vector<std::string> rest = NodeArguments(sandbox_, node);
     words.insert(words.end(), rest.begin(), rest.end());

@@ -22,6 +22,8 @@ from .waiting import wait_for
 # Errors of these SQLSTATE classes (connection, operator intervention, system, internal) leave the outcome open.
 OPEN_CLASSES = ("08", "57", "58", "XX")
 STATEMENT_TIMEOUT_S = 2.0
+# Between failed rounds through all hosts: as an application would, and so that the tries do not become the load.
+RECONNECT_S = 0.05
 
 Attempt = collections.namedtuple("Attempt", "client number node began ended outcome sqlstate")
 Outage = collections.namedtuple("Outage", "milliseconds began ended")
@@ -50,7 +52,7 @@ class _Client(threading.Thread):
         number = 0
         while not self._load.stopping.is_set():
             if self._connection is None and not self._connect():
-                self._load.stopping.wait(0.02)
+                self._load.stopping.wait(RECONNECT_S)
                 continue
             number += 1
             self.attempts.append(self._attempt(number))

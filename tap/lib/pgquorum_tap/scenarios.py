@@ -54,12 +54,23 @@ def with_everybody(load, old):
     load.add_probes(interval=0.03)
 
 
+def children(pid):
+    """{process id: command line} of a process's children."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as listed:
+        pids = [int(child) for child in listed.read().split()]
+    found = {}
+    for child in pids:
+        with open(f"/proc/{child}/cmdline", encoding="utf-8", errors="replace") as command:
+            found[child] = command.read().rstrip("\0 ")
+    return found
+
+
 def worker_memory_kb(cluster, node):
-    """Sum of Pss of the node's pgquorum workers, without what is mapped from shared memory segments."""
-    total = 0
-    for (pid,) in cluster.sql("SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'pgquorum%%'", node=node):
-        total += private_pss_kb(pid)
-    return total
+    """Sum over the node's pgquorum workers, which are no backends and so in no view of PostgreSQL."""
+    workers = [pid for pid, title in children(cluster.postmaster(node)).items() if title.startswith("postgres: ")
+               and "pgquorum" in title]
+    assert workers, f"no pgquorum worker runs on {node}"
+    return sum(private_pss_kb(pid) for pid in workers)
 
 
 def private_pss_kb(pid):
