@@ -4,3 +4,7 @@ RUNS ?= 3
 .PHONY: bench-failover
 bench-failover: temp-install
 	@/usr/bin/python3 bench/failover.py $(BUILD) --runs $(RUNS) $(if $(ONLY),--only $(ONLY))
+
+.PHONY: bench-throughput
+bench-throughput: temp-install
+	@/usr/bin/python3 bench/throughput.py $(BUILD) --rounds $(RUNS)
