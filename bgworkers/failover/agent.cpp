@@ -108,6 +108,7 @@ AgentOutput Agent::Step(const AgentInputs& in) {
   }
   if (entered_at_ == 0) {
     entered_at_ = c.now;  // the first step of this agent
+    boot_ = in.facts.boot;
   }
   Run(c);
   boot_ = in.facts.boot;

@@ -235,7 +235,10 @@ bool Agent::MayRepair(const Context& c) const {
   if (!c.cluster.IsVoterOfAnyRule(self_)) {
     return true;
   }
-  return !c.app.settled && c.now - entered_at_ >= c.settings.appointment_timeout;
+  if (c.app.settled) {
+    return c.cluster.rule().repair == self_;
+  }
+  return c.now - entered_at_ >= c.settings.appointment_timeout;
 }
 
 // A rewind cannot help: one timeline id with two contents, WAL that the source has no more, or it
@@ -243,7 +246,7 @@ bool Agent::MayRepair(const Context& c) const {
 // ids lie.
 bool Agent::NeedsReclone(const Context& c) const {
   bool streaming_failed = reclone_for_ && reclone_for_ == c.app.timeline;
-  return c.fit == Fit::kIncompatible ||
+  return c.facts.restored || c.fit == Fit::kIncompatible ||
          (streaming_failed && (recycled_ || c.fit == Fit::kContained)) ||
          c.facts.repair_attempts >= c.settings.rewind_attempts;
 }
@@ -265,7 +268,9 @@ void Agent::ActRepair(const Context& c, Out& out) {
     detail_ = "must leave the voters before it gives up WAL";
     return;
   }
-  if (c.facts.restored && !c.facts.repair_interrupted) {
+  // A voter's restored directory lacks what it acknowledged: only a new copy makes up for that.
+  bool voter = c.cluster.IsVoterOfAnyRule(self_);
+  if (c.facts.restored && !c.facts.repair_interrupted && !voter) {
     out.push_back(AcceptDataDirectory{});
     return;
   }

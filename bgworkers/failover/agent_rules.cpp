@@ -248,8 +248,6 @@ const std::vector<AgentRules::Row>& AgentRules::Rows() {
       {{S::kDraining, "switchover undone", S::kPrimary, "the gate opens again"}, R::DrainUndone},
 
       {{S::kHandingOver, "stop takes too long", S::kDemoting, "immediate instead"}, R::StopTooSlow},
-      {{S::kHandingOver, "standby again", S::kStarting, ""}, R::ReadyStandby},
-      {{S::kDemoting, "standby again", S::kStarting, ""}, R::ReadyStandby},
       {{S::kRepairing, "nothing to repair", S::kWaiting, "another primary, or done"},
        R::NothingToRepair},
       {{S::kClosed, "quarantine lifted", S::kStarting, ""}, R::QuarantineLifted},

@@ -260,6 +260,17 @@ ApplyResult ClusterState::Do(const Settle& c) {
   return {};
 }
 
+ApplyResult ClusterState::Do(const AllowRepair& c) {
+  if (recruiting_ || c.epoch != appointment_.epoch || !appointment_.settled) {
+    return Superseded(c.epoch, highest_epoch());
+  }
+  if (c.node && (c.node == rule().primary || !rule().IsVoter(c.node))) {
+    return Refused("only a voter other than the primary needs this");
+  }
+  rules_.back().repair = c.node;
+  return {};
+}
+
 ApplyResult ClusterState::Do(const ChangeRule& c) {
   const Rule& old = rule();
   if (recruiting_ || c.epoch != appointment_.epoch || c.version != old.version) {

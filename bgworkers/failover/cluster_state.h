@@ -51,6 +51,7 @@ struct Rule {
   uint32_t g = 0;
   // n = 0 with more than one voter because the mode says so: whoever answers may be recruited.
   bool async = false;
+  NodeId repair;  // the voter that may repair in place (AllowRepair)
 
   bool operator==(const Rule&) const = default;
   bool IsVoter(NodeId node) const;
@@ -205,6 +206,7 @@ class ClusterState {
   ApplyResult Do(const FinishRequest& c);
   ApplyResult Do(const SetSetting& c);
   ApplyResult Do(const ForceQuorum& c);
+  ApplyResult Do(const AllowRepair& c);
 
   Status CheckInfo(const MemberInfo& info, NodeId self) const;
   Timeline AssignTimeline(Timeline floor, Timeline parent);

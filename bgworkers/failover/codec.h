@@ -111,6 +111,9 @@ auto Tie(Is<SetSetting> auto& v) {
 auto Tie(Is<ForceQuorum> auto& v) {
   return std::tie(v.current, v.generation, v.survivors, v.requested_by, v.now_us);
 }
+auto Tie(Is<AllowRepair> auto& v) {
+  return std::tie(v.epoch, v.node);
+}
 auto Tie(Is<Member> auto& v) {
   return std::tie(v.id, v.info, v.state);
 }
@@ -118,7 +121,7 @@ auto Tie(Is<Token> auto& v) {
   return std::tie(v.expires_us, v.kind);
 }
 auto Tie(Is<Rule> auto& v) {
-  return std::tie(v.epoch, v.version, v.primary, v.voters, v.n, v.sync, v.g, v.async);
+  return std::tie(v.epoch, v.version, v.primary, v.voters, v.n, v.sync, v.g, v.async, v.repair);
 }
 auto Tie(Is<Appointment> auto& v) {
   return std::tie(v.epoch, v.node, v.boot, v.timeline, v.fork, v.wait_for_leases, v.settled);

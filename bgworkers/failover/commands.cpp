@@ -77,6 +77,9 @@ struct Printer {
   std::string operator()(const BeginDrain& c) const { return "drain for " + Num(c.target); }
   std::string operator()(const FinishRequest& c) const { return "finish request: " + c.detail; }
   std::string operator()(const SetSetting& c) const { return "set " + c.key + " = " + c.value; }
+  std::string operator()(const AllowRepair& c) const {
+    return "allow repair in place of " + Num(c.node);
+  }
   std::string operator()(const ForceQuorum& c) const {
     return "force quorum, survivors " + List(c.survivors);
   }

@@ -195,9 +195,19 @@ struct ForceQuorum {
   bool operator==(const ForceQuorum&) const = default;
 };
 
-using Command = std::variant<CreateCluster, IssueToken, AddMember, UpdateMember, SetMemberState,
-                             ForgetMember, Revoke, FetchTail, Appoint, Resume, Settle, ChangeRule,
-                             RequestFailover, BeginDrain, FinishRequest, SetSetting, ForceQuorum>;
+// A voter that needs a rewind or re-clone but cannot leave V (too few others) may repair in place:
+// one at a time, from the settled primary, which holds all that it acknowledged. Zero ends the
+// permission.
+struct AllowRepair {
+  Epoch epoch;
+  NodeId node;
+  bool operator==(const AllowRepair&) const = default;
+};
+
+using Command =
+    std::variant<CreateCluster, IssueToken, AddMember, UpdateMember, SetMemberState, ForgetMember,
+                 Revoke, FetchTail, Appoint, Resume, Settle, ChangeRule, RequestFailover,
+                 BeginDrain, FinishRequest, SetSetting, ForceQuorum, AllowRepair>;
 
 std::string Encode(const Command& command);
 // 22P03 for bytes that are no command, 0A000 for a command or version that this build does not

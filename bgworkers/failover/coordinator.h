@@ -108,6 +108,7 @@ class Coordinator {
   bool Stuck(const In& in) const;
   // coordinator_rules.cpp
   void Maintain(const In& in, Out& out);
+  void RepairInPlace(const In& in, Out& out);
   bool StaysVoter(const In& in, const Member& member, Out& out);
   bool MayBecomeVoter(const In& in, const Member& member) const;
   void HandleMembership(const In& in, Out& out);

@@ -57,6 +57,7 @@ bool Coordinator::StaysVoter(const In& in, const Member& member, Out& out) {
     return false;
   }
   if (report != nullptr && report->repair != Repair::kNone) {
+    bad_since_.emplace(member.id, in.now);
     return false;  // it waits for this
   }
   bool streams = report != nullptr && Streams(in, *report);
@@ -83,6 +84,33 @@ bool Coordinator::MayBecomeVoter(const In& in, const Member& member) const {
          report->known_epoch == in.cluster.highest_epoch() &&
          Lag(*primary, *report) <= in.cluster.settings().max_join_lag &&
          Contains(in.raft.voters.current, member.id);
+}
+
+// A voter that waits to leave V for its repair, but that V cannot spare.
+void Coordinator::RepairInPlace(const In& in, Out& out) {
+  const Rule& rule = in.cluster.rule();
+  const NodeReport* allowed = rule.repair ? FreshReport(in, rule.repair) : nullptr;
+  if (rule.repair && rule.IsVoter(rule.repair)) {
+    if (allowed != nullptr && Streams(in, *allowed)) {
+      Propose(in, out, AllowRepair{rule.epoch, NodeId()});
+    }
+    return;
+  }
+  for (NodeId voter : rule.voters) {
+    const NodeReport* report = FreshReport(in, voter);
+    bool needs = report != nullptr && (report->repair == Repair::kNeedsRewind ||
+                                       report->repair == Repair::kNeedsReclone);
+    auto since = bad_since_.find(voter);
+    if (!needs || voter == rule.primary || since == bad_since_.end()) {
+      continue;
+    }
+    TimeNs patience_ends = since->second + in.cluster.settings().dead_voter_timeout;
+    if (in.now >= patience_ends) {
+      Propose(in, out, AllowRepair{rule.epoch, voter});
+      return;
+    }
+    WakeAt(out, in.now, patience_ends);
+  }
 }
 
 void Coordinator::Maintain(const In& in, Out& out) {
@@ -121,6 +149,7 @@ void Coordinator::Maintain(const In& in, Out& out) {
     uint32_t most = static_cast<uint32_t>(voters.size() - 1);
     n = std::max(n, std::min(cluster.MinAcks(), most));
   }
+  RepairInPlace(in, out);
   bool confirmed = primary->list_epoch == rule.epoch && primary->list_version == rule.version &&
                    primary->list_confirmed;
   std::optional<ChangeRule> change =

@@ -41,8 +41,10 @@ struct LocalFacts {
   bool gate_open = false;
   Admission admission = Admission::kAdministrators;
 
-  // Upstream as set in the configuration that is in force (zero: none). upstream_timeline is the
-  // value of the SetUpstream action that set it.
+  // Upstream as set in the configuration: from the moment SetUpstream is carried out (a receiver
+  // may start any time after), until ClearUpstream is in force in every process that could start
+  // one (zero: none). A pledge rests on this. upstream_timeline is the value of the SetUpstream
+  // action that set it.
   NodeId upstream;
   Timeline upstream_timeline;
   bool receiver_running = false;

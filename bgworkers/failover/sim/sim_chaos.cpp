@@ -135,7 +135,7 @@ void World::Chaos() {
     }
   };
   std::string id = std::to_string(node.id.value());
-  switch (rng_.Below(16)) {
+  switch (rng_.Below(18)) {
     case 0:
     case 1:
     case 2:
@@ -207,6 +207,26 @@ void World::Chaos() {
       Trace("promoted by hand " + id);
       PgPromote(node, Timeline(), true);
       break;
+    case 16:
+      coverage_.Count("fault: quarantined");
+      node.quarantine = "simulated";
+      AfterWorld(ms(500, 5000), [this, &node] {
+        node.quarantine.clear();
+        PumpSoon(node);
+      });
+      PumpSoon(node);
+      break;
+    case 17:
+      if (!node.witness && node.up && node.pg.state == PgState::kStandby &&
+          global_.appointment().node != node.id && !global_.recruiting() && node.pg.durable > 20) {
+        coverage_.Count("fault: directory restored from a backup");
+        Trace("restored " + id);
+        KillNode(node, ms(300, 2000));
+        node.pg.wal.resize(node.pg.durable - 1 - rng_.Below(15));
+        node.pg.durable = node.pg.wal.size();
+        node.restored = true;
+      }
+      break;
     case 13:
       RequestVerb(false, false);
       break;
@@ -239,6 +259,7 @@ void World::Heal() {
   slow_.clear();
   for (Node& node : nodes_) {
     node.pg.disk_full = false;
+    node.quarantine.clear();
   }
 }
 

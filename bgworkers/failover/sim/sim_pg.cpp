@@ -97,18 +97,23 @@ void World::PgStart(Node& node, TimeNs delay) {
 
 // A backend crash, a demotion: everything restarts, the worker too.
 void World::PgCrash(Node& node, TimeNs down) {
-  if (!node.up) {
+  if (node.pg.state == PgState::kDown) {
     return;
   }
   PgStop(node);
   node.pg.state = PgState::kStarting;  // the postmaster lives: its port answers
-  WorkerStop(node);
-  uint64_t life = node.life;
+  if (node.up) {
+    WorkerStop(node);
+  }
+  uint64_t life = node.pg.life;
   AfterWorld(down, [this, &node, life] {
-    if (!node.up && node.life == life) {
-      WorkerStart(node);
-      PgStart(node, static_cast<TimeNs>(rng_.Between(30, 300)) * kMs);
+    if (node.pg.life != life) {
+      return;
     }
+    if (!node.up) {
+      WorkerStart(node);
+    }
+    PgStart(node, static_cast<TimeNs>(rng_.Between(30, 300)) * kMs);
   });
 }
 

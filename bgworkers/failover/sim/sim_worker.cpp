@@ -140,6 +140,7 @@ LocalFacts World::Facts(const Node& node) {
   f.ordered_timeline = node.ordered;
   f.restored = node.restored;
   f.wal_writable = !pg.disk_full;
+  f.quarantine = node.quarantine;
   f.stalled_ms = 0;
   return f;
 }
@@ -275,11 +276,14 @@ void World::Carry(Node& node, const Action& action) {
             soon(2000, 20'000, [this, &node] {
               node.pg.upstream = NodeId();
               node.pg.upstream_timeline = Timeline();
+              node.pg.stream_error = StreamError::kNone;
               PgDisconnect(node);
             });
           },
           [&](const StopReceiver&) { soon(1000, 30'000, [this, &node] { PgDisconnect(node); }); },
-          [&](const SettleReplay&) { soon(500, 5000, [&pg] { pg.replayed = pg.wal.size(); }); },
+          [&](const SettleReplay&) {
+            soon(500, rng_.Chance(1, 20) ? 900'000 : 5000, [&pg] { pg.replayed = pg.wal.size(); });
+          },
           [&](const WritePledge& a) {
             After(static_cast<TimeNs>(rng_.Between(200, 3000)) * 1000, node, Domain::kWorker,
                   [this, &node, a] {
@@ -288,16 +292,15 @@ void World::Carry(Node& node, const Action& action) {
                   });
           },
           [&](const SetUpstream& a) {
-            soon(5000, 40'000, [this, &node, a] {
-              if (node.pg.state != PgState::kStandby) {
-                return;
-              }
-              PgDisconnect(node);
-              node.pg.upstream = a.node;
-              node.pg.upstream_timeline = a.timeline;
-              node.pg.name = a.name;
-              PgConnect(node);
-            });
+            if (node.pg.state != PgState::kStandby) {
+              return;
+            }
+            PgDisconnect(node);
+            node.pg.upstream = a.node;
+            node.pg.upstream_timeline = a.timeline;
+            node.pg.name = a.name;
+            node.pg.stream_error = StreamError::kNone;
+            soon(5000, 40'000, [this, &node] { PgConnect(node); });
           },
           [&](const SetSyncList& a) {
             soon(2000, 15'000, [this, &node, a] {
@@ -342,7 +345,8 @@ void World::Carry(Node& node, const Action& action) {
             pg.state = PgState::kStopping;
             PgWrite(node, 0);  // the shutdown checkpoint
             PgFlush(node);
-            After(static_cast<TimeNs>(rng_.Between(20, 150)) * kMs, node, Domain::kPg,
+            uint64_t most = rng_.Chance(1, 6) ? 3000 : 150;  // sometimes a standby does not answer
+            After(static_cast<TimeNs>(rng_.Between(20, most)) * kMs, node, Domain::kPg,
                   [this, &node] { PgCrash(node, 100 * kMs); });
           },
           [&](const EndWalsenders& a) {

@@ -148,6 +148,7 @@ struct Node {
   bool restored = false;
   Timeline foreign;
   Timeline ordered;
+  std::string quarantine;
   // Worker.
   std::optional<ClusterState> cluster;
   std::optional<Agent> agent;
