@@ -79,6 +79,10 @@ struct Boot {
   Mode mode;
   IntentOutcome intent_outcome;
   uint32_t postmaster_pid;
+  // kFailed: attempts of the intent so far. Whoever writes the intent anew for another try carries
+  // the number over, or the bound never comes.
+  uint32_t intent_attempts;
+  uint32_t padding;
   // The data directory held a backup_label when the postmaster opened it (failover rules: it was
   // restored or copied; the node leaves the voters first). Not set after our own re-clone.
   uint32_t found_backup_label;

@@ -31,6 +31,7 @@ namespace {
 // Lives as long as the postmaster; read again at each crash restart.
 Membership* g_membership = nullptr;
 shared::IntentOutcome g_outcome = shared::IntentOutcome::kNone;
+uint32_t g_attempts = 0;
 uint64_t g_boots = 0;
 
 // Raises at the postmaster's start, where an error ends the process: nothing leaks.
@@ -92,6 +93,7 @@ void CarryOutIntent(const std::string& state_directory) {
         Report(WARNING, Status::Error(sqlstate::kIoError, "could not repair the data directory")
                             .WithDetail(repair.error));
         g_outcome = shared::IntentOutcome::kFailed;
+        g_attempts = repair.intent.attempts;
         return;
       case RepairResult::kStopped:
         ereport(LOG, (errmsg("pgquorum: shutdown requested during the repair of the data "
@@ -239,6 +241,7 @@ void FillBoot(shared::Boot& boot) {
     g_outcome = shared::IntentOutcome::kNone;  // told once; a crash restart repairs nothing
   }
   boot.intent_outcome = g_outcome;
+  boot.intent_attempts = g_attempts;
   boot.system_identifier = GetSystemIdentifier();
   switch (g_membership->kind) {
     case Membership::Kind::kStandalone:

@@ -61,6 +61,12 @@ Status SyncAll(const std::string& data_directory) {
                                              "\": " + std::strerror(failure));
 }
 
+// pg_rewind connects to a database, whose name would default to the role's.
+std::string SourceOf(const Intent& intent) {
+  bool named = intent.source_conninfo.find("dbname") != std::string::npos;
+  return named ? intent.source_conninfo : intent.source_conninfo + " dbname=postgres";
+}
+
 uint32_t AttemptLimit(const Intent& intent) {
   return intent.kind == Intent::Kind::kRewind ? identity::kMaxRewindAttempts
                                               : identity::kMaxRecloneAttempts;
@@ -145,11 +151,10 @@ Repair RunRewind(const RepairPaths& paths, Intent intent, void (*log)(const char
     return Failed(paths, intent, was_touched ? RepairResult::kUnfinished : RepairResult::kUntouched,
                   status.message());
   }
-  ProgramResult run =
-      RunProgram({paths.bin_directory + "/pg_rewind", "--target-pgdata=" + paths.data_directory,
-                  "--source-server=" + intent.source_conninfo, "--config-file=" + paths.config_file,
-                  "--progress"},
-                 log);
+  ProgramResult run = RunProgram(
+      {paths.bin_directory + "/pg_rewind", "--target-pgdata=" + paths.data_directory,
+       "--source-server=" + SourceOf(intent), "--config-file=" + paths.config_file, "--progress"},
+      log);
   if (run.success) {
     return Finish(paths, intent);
   }
@@ -192,10 +197,10 @@ Repair RunReclone(const RepairPaths& paths, Intent intent, void (*log)(const cha
     return Failed(paths, intent, failure, status.message());
   }
   std::string clone = paths.data_directory + "/" + kCloneDirectory;
-  ProgramResult run = RunProgram({paths.bin_directory + "/pg_basebackup", "--pgdata=" + clone,
-                                  "--dbname=" + intent.source_conninfo, "--checkpoint=fast",
-                                  "--wal-method=stream", "--no-password", "--no-sync"},
-                                 log);
+  ProgramResult run = RunProgram(
+      {paths.bin_directory + "/pg_basebackup", "--pgdata=" + clone, "--dbname=" + SourceOf(intent),
+       "--checkpoint=fast", "--wal-method=stream", "--no-password", "--no-sync"},
+      log);
   if (!run.success) {
     Repair failed = Failed(paths, intent, failure, "pg_basebackup: " + Complaint(run));
     if (run.stopped) {
