@@ -67,7 +67,6 @@ void Core::MaybeHandOver() {
       ++handover_wait_ < 4 * options_.election_ticks) {
     return;
   }
-  handover_wait_ = 0;
   if (!CommittedInOwnTerm() || !configuration().IsVoter(options_.id)) {
     return;
   }
@@ -84,6 +83,7 @@ void Core::MaybeHandOver() {
     }
   }
   if (best) {
+    handover_wait_ = 0;
     (void)TransferLeadership(best);
   }
 }

@@ -196,8 +196,12 @@ void Cluster::Elect(uint64_t id) {
   // The others have been silent for long enough not to be bound to an earlier leader.
   for (auto& [other, node] : nodes_) {
     if (other.value() != id && node->core != nullptr && node->core->role() != Role::kLeader) {
+      // In two halves with a fresh timer, so that they do not campaign themselves.
+      for (int half = 0; half < 2; ++half) {
+        node->core->NoteStall(1);
+        Tick(other.value(), (node->options.election_ticks + 1) / 2);
+      }
       node->core->NoteStall(1);
-      Tick(other.value(), node->options.election_ticks);
     }
   }
   Deliver();
