@@ -1,5 +1,6 @@
 #include "extension/cli/node_config.h"
 
+#include <algorithm>
 #include <charconv>
 #include <vector>
 
@@ -79,9 +80,10 @@ class Planner {
     const std::string now = Now(minimum.name);
     long value = 0;
     std::from_chars(now.data(), now.data() + now.size(), value);
-    if (value < minimum.value) {
-      settings_.push_back({minimum.name, now, std::to_string(minimum.value), minimum.reason});
-    }
+    // Also when it is high enough: what stands in the source's managed block, which a base backup
+    // brings along, goes with that block.
+    settings_.push_back(
+        {minimum.name, now, std::to_string(std::max(value, minimum.value)), minimum.reason});
   }
 
   const std::vector<Setting>& settings() const { return settings_; }
@@ -119,9 +121,8 @@ void PlanSettings(Planner& planner, const NodePlan& plan) {
   if (!plan.socket_directory.empty()) {
     planner.Set("unix_socket_directories", plan.socket_directory, "--socket-directory");
   }
-  if (planner.Now("wal_level") != "logical") {
-    planner.Set("wal_level", "replica", "streaming replication");
-  }
+  planner.Set("wal_level", planner.Now("wal_level") == "logical" ? "logical" : "replica",
+              "streaming replication");
   for (const Minimum& minimum : kMinimums) {
     planner.AtLeast(minimum);
   }
@@ -133,9 +134,8 @@ void PlanSettings(Planner& planner, const NodePlan& plan) {
     planner.Set("wal_log_hints", "on", "pg_rewind needs it, as there are no page checksums");
   }
   // WAL back to the last common checkpoint must still exist when an old primary is rewound.
-  if (planner.Now("wal_keep_size") == "0") {
-    planner.Set("wal_keep_size", "512MB", "an old primary is rewound with it");
-  }
+  const std::string keep = planner.Now("wal_keep_size");
+  planner.Set("wal_keep_size", keep == "0" ? "512MB" : keep, "an old primary is rewound with it");
   const fs::path pki = plan.state / identity::kPkiDirectory;
   planner.Set("ssl", "on", "nodes authenticate by certificate");
   planner.Set("ssl_ca_file", pki / "ca.crt", "certificates of this cluster");
