@@ -1,0 +1,195 @@
+// The insides of Transport. Two threads of our own:
+//   the loop       tasks posted by others, probes, timers, peer events to the owner
+//   the completer  takes gRPC's completions, delivers frames to the owner
+// Lock order: mutex_ before send_mutex_. The owner is never called with either held.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/random.h"
+#include "bgworkers/transport/grpc_setup.h"
+#include "bgworkers/transport/loop.h"
+#include "bgworkers/transport/outbox.h"
+#include "bgworkers/transport/wire.h"
+#include "transport.grpc.pb.h"
+
+namespace pgquorum::transport {
+
+// Pieces of one gRPC operation's tag: runs when it is done, then is deleted. What the function
+// holds lives as long as the operation may touch it.
+struct Completion {
+  std::function<void(bool ok)> run;
+};
+
+// This node's stream to one peer: one attempt to connect, and what came of it.
+struct OutStream {
+  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<wire::Nodes::Stub> stub;
+  grpc::ClientContext context;
+  std::unique_ptr<grpc::ClientAsyncReaderWriter<wire::Packet, wire::Packet>> rpc;
+  wire::Packet in;
+  grpc::Status status;
+  bool writing = false;
+  bool welcomed = false;
+};
+
+// What this node does about one peer. Under mutex_.
+struct Link {
+  enum class Phase { kWaiting, kProbing, kConnecting, kConnected };
+
+  Peer peer;
+  bool learned = false;  // by a stream of its own; not in the owner's list
+  Phase phase = Phase::kWaiting;
+  int64_t due_ns = 0;  // kWaiting: of the next attempt. kConnecting: when the attempt is given up
+  int attempts = 0;    // failed in a row
+  std::shared_ptr<OutStream> stream;
+  int64_t connected_ns = 0;
+  int64_t heard_ns = 0;
+  int64_t pinged_ns = 0;
+  uint64_t ping = 0;  // the one that is not answered; 0 for none
+  PeerCounters counters;
+};
+
+// A peer's stream to this node. Under mutex_, but `in` while a read is under way.
+struct InStream {
+  grpc::ServerContext context;
+  grpc::ServerAsyncReaderWriter<wire::Packet, wire::Packet> rpc{&context};
+  wire::Packet in;
+  std::string common_name;
+  wire::Hello hello;
+  uint64_t from = 0;  // 0 until its hello was accepted
+  int64_t heard_ns = 0;
+  uint64_t echo = 0;  // waits until the write under way is done
+  bool writing = false;
+  bool finished = false;
+};
+
+// A request that waits for the owner's answer.
+template <typename Request, typename Reply>
+struct InCall {
+  grpc::ServerContext context;
+  Request request;
+  grpc::ServerAsyncResponseWriter<Reply> writer{&context};
+};
+
+class Transport::Impl : public std::enable_shared_from_this<Transport::Impl> {
+ public:
+  Impl(TransportOptions options, TransportCallbacks callbacks);
+  ~Impl();
+
+  // transport.cpp
+  Status Start();
+  void Stop();
+  uint16_t port() const { return port_; }
+  void SetPeers(std::vector<Peer> peers);
+  void Send(uint64_t to, Channel channel, std::string payload);
+  void ProbeTcp(const std::string& host, uint16_t port, int timeout_ms,
+                std::function<void(ProbeResult)> done);
+  Counters counters() const;
+  // out_calls.cpp
+  void Forward(uint64_t to, std::string request, int timeout_ms,
+               std::function<void(Result<std::string>)> done);
+
+ private:
+  // transport.cpp
+  Status CheckOptions() const;
+  Status Listen();
+  void RunCompletions();
+  int64_t Turn();
+  void DeliverEvents();
+  // The tag of an operation whose completion runs `run` with mutex_ held.
+  Completion* Tag(std::function<void(bool ok)> run);
+  void Event(const Link& link, PeerEventKind kind, std::string detail);
+
+  // links.cpp, all with mutex_ held
+  void ReplaceLinks(std::vector<Peer> peers);
+  void AddLink(Peer peer, bool learned);
+  void RemoveLink(uint64_t id);
+  void TickLink(Link& link, int64_t now);
+  int64_t NextDue(const Link& link) const;
+  void BeginProbe(Link& link);
+  void Probed(Link& link, ProbeResult result, const Address& address);
+  void Dial(Link& link, const std::string& target);
+  void Dialed(uint64_t id, const std::shared_ptr<OutStream>& stream, bool ok);
+  void ReadStream(uint64_t id, const std::shared_ptr<OutStream>& stream);
+  void Heard(Link& link);
+  void FinishStream(uint64_t id, const std::shared_ptr<OutStream>& stream);
+  void WriteFrames(Link& link);
+  void WritePacket(Link& link, const wire::Packet& packet);
+  void AttemptFailed(Link& link, PeerEventKind kind, std::string detail);
+  void Lost(Link& link, PeerEventKind kind, std::string detail);
+  void DropStream(Link& link);
+  // Null when the stream is not this link's (any more).
+  Link* LinkOf(uint64_t id, const std::shared_ptr<OutStream>& stream);
+  void FillHeader(wire::Packet& packet, uint64_t to) const;
+  void FillHello(wire::Packet& packet) const;
+
+  // in_streams.cpp, with mutex_ held but where told
+  void AcceptStream();
+  void StreamOpened(const std::shared_ptr<InStream>& stream);
+  void ReadIn(const std::shared_ptr<InStream>& stream);
+  void ReadDone(const std::shared_ptr<InStream>& stream, bool ok);  // without
+  bool Accept(const std::shared_ptr<InStream>& stream);
+  Refusal Welcome(const std::shared_ptr<InStream>& stream);
+  bool NameFits(uint64_t id, const std::string& name) const;
+  void Refuse(const std::shared_ptr<InStream>& stream, Refusal refusal);
+  void WriteIn(const std::shared_ptr<InStream>& stream, const wire::Packet& packet);
+  void EndStream(const std::shared_ptr<InStream>& stream, const grpc::Status& status);
+  void TickIn(int64_t now);
+  void ForgivePause(int64_t now);
+  void Count(Refusal refusal);
+
+  // in_calls.cpp
+  void AcceptJoin();
+  void AcceptStatus();
+  void AcceptForward();
+  void HandleJoin(const std::shared_ptr<InCall<wire::JoinCall, wire::JoinReply>>& call);
+  template <typename Request, typename Reply>
+  bool Admit(const std::shared_ptr<InCall<Request, Reply>>& call, bool members_only);
+  template <typename Request, typename Reply>
+  void Answer(const std::weak_ptr<InCall<Request, Reply>>& call, const Reply& reply);
+  TransportCallbacks::Answer AnswerLater(
+      const std::shared_ptr<InCall<wire::StatusCall, wire::Reply>>& call);
+  TransportCallbacks::Answer AnswerLater(
+      const std::shared_ptr<InCall<wire::ForwardCall, wire::Reply>>& call);
+
+  const TransportOptions options_;
+  const TransportCallbacks callbacks_;
+  std::atomic<uint16_t> port_ = 0;
+  std::shared_ptr<grpc::ChannelCredentials> channel_credentials_;
+
+  Loop loop_;
+  std::thread completer_;
+  bool started_ = false;
+
+  // Everything of the connections.
+  mutable std::mutex mutex_;
+  bool stopping_ = false;
+  Random random_;
+  std::map<uint64_t, Link> links_;
+  std::set<std::shared_ptr<InStream>> in_streams_;
+  std::set<std::shared_ptr<void>> in_calls_;
+  std::set<std::shared_ptr<grpc::ClientContext>> out_calls_;
+  std::deque<PeerEvent> events_;
+  int64_t last_turn_ns_ = 0;
+  Counters counters_;
+  std::unique_ptr<wire::Nodes::AsyncService> service_;
+  std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  std::unique_ptr<grpc::Server> server_;
+
+  // What waits to be sent. Held for moments only: the owner's main thread takes it.
+  mutable std::mutex send_mutex_;
+  std::map<uint64_t, Outbox> outboxes_;
+  uint64_t oversized_ = 0;
+  uint64_t unknown_peer_ = 0;
+};
+
+}  // namespace pgquorum::transport

@@ -1,0 +1,359 @@
+// This node's streams to its peers: when to dial, whom it met, what broke.
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "bgworkers/transport/impl.h"
+
+namespace pgquorum::transport {
+
+namespace {
+
+constexpr int64_t kNsPerMs = 1'000'000;
+// A stream that lived shorter than this was no success: attempts keep getting rarer.
+constexpr int64_t kStableNs = 1000 * kNsPerMs;
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+
+const char* Describe(ProbeResult result) {
+  switch (result) {
+    case ProbeResult::kAccepted:
+      return "accepted";
+    case ProbeResult::kRefused:
+      return "connection refused";
+    case ProbeResult::kTimeout:
+      return "no answer in time";
+    case ProbeResult::kUnreachable:
+      return "no route, or its name is not known";
+  }
+  return "";
+}
+
+}  // namespace
+
+void Transport::Impl::AddLink(Peer peer, bool learned) {
+  {
+    std::lock_guard lock(send_mutex_);
+    outboxes_.try_emplace(peer.id,
+                          Outbox::Bounds{options_.raft_queue_frames, options_.raft_queue_bytes});
+  }
+  Link& link = links_[peer.id];
+  link.peer = std::move(peer);
+  link.learned = learned;
+}
+
+void Transport::Impl::RemoveLink(uint64_t id) {
+  auto link = links_.find(id);
+  if (link == links_.end()) {
+    return;
+  }
+  DropStream(link->second);
+  links_.erase(link);
+  std::lock_guard lock(send_mutex_);
+  outboxes_.erase(id);
+}
+
+void Transport::Impl::ReplaceLinks(std::vector<Peer> peers) {
+  std::erase_if(peers, [this](const Peer& peer) {
+    return peer.id == 0 || peer.id == options_.node_id || peer.name.empty();
+  });
+  peers.resize(std::min(peers.size(), kMaxPeers));
+  std::vector<uint64_t> gone;
+  for (const auto& [id, link] : links_) {
+    auto kept = std::find_if(peers.begin(), peers.end(),
+                             [id = id](const Peer& peer) { return peer.id == id; });
+    if (kept == peers.end()) {
+      gone.push_back(id);
+    }
+  }
+  for (uint64_t id : gone) {
+    RemoveLink(id);
+  }
+  for (Peer& peer : peers) {
+    auto link = links_.find(peer.id);
+    if (link == links_.end()) {
+      AddLink(std::move(peer), false);
+    } else if (link->second.peer != peer) {
+      // Another address is another listener: what is waiting goes there.
+      DropStream(link->second);
+      AddLink(std::move(peer), false);
+    } else {
+      link->second.learned = false;
+    }
+  }
+}
+
+int64_t Transport::Impl::NextDue(const Link& link) const {
+  switch (link.phase) {
+    case Link::Phase::kWaiting:
+    case Link::Phase::kConnecting:
+      return link.due_ns;
+    case Link::Phase::kProbing:
+      return kNever;
+    case Link::Phase::kConnected:
+      break;
+  }
+  return link.ping != 0 ? link.heard_ns + options_.silence_ms * kNsPerMs
+                        : link.pinged_ns + options_.ping_interval_ms * kNsPerMs;
+}
+
+void Transport::Impl::TickLink(Link& link, int64_t now) {
+  switch (link.phase) {
+    case Link::Phase::kWaiting:
+      if (now >= link.due_ns) {
+        BeginProbe(link);
+      }
+      return;
+    case Link::Phase::kProbing:
+      return;
+    case Link::Phase::kConnecting:
+      if (now >= link.due_ns) {
+        AttemptFailed(link, PeerEventKind::kUnreachable, "no answer to the greeting in time");
+      }
+      return;
+    case Link::Phase::kConnected:
+      break;
+  }
+  if (link.ping != 0 && now >= link.heard_ns + options_.silence_ms * kNsPerMs) {
+    Lost(link, PeerEventKind::kUnreachable, "no sign of life");
+    return;
+  }
+  WriteFrames(link);
+}
+
+void Transport::Impl::BeginProbe(Link& link) {
+  // A plain connect first: it tells "nobody listens" from silence, costs little, and needs no gRPC.
+  link.phase = Link::Phase::kProbing;
+  auto done = [this, id = link.peer.id, host = link.peer.host, port = link.peer.port](
+                  ProbeResult result, const Address& address) {
+    std::lock_guard lock(mutex_);
+    auto found = links_.find(id);
+    if (!stopping_ && found != links_.end() && found->second.phase == Link::Phase::kProbing &&
+        found->second.peer.host == host && found->second.peer.port == port) {
+      Probed(found->second, result, address);
+    }
+  };
+  loop_.prober().Start(link.peer.host, link.peer.port, options_.connect_timeout_ms * kNsPerMs,
+                       done);
+}
+
+void Transport::Impl::Probed(Link& link, ProbeResult result, const Address& address) {
+  if (result == ProbeResult::kAccepted) {
+    Dial(link, address.Target());
+    return;
+  }
+  AttemptFailed(
+      link, result == ProbeResult::kRefused ? PeerEventKind::kRefused : PeerEventKind::kUnreachable,
+      Describe(result));
+}
+
+void Transport::Impl::Dial(Link& link, const std::string& target) {
+  std::string tls_name = options_.insecure ? "" : NodeDnsName(link.peer.name, options_.cluster_id);
+  auto stream = std::make_shared<OutStream>();
+  stream->channel = grpc::CreateCustomChannel(
+      target, channel_credentials_, MakeChannelArguments(tls_name, options_.connect_timeout_ms));
+  stream->stub = wire::Nodes::NewStub(stream->channel);
+  link.phase = Link::Phase::kConnecting;
+  link.due_ns = BootTimeNs() + options_.connect_timeout_ms * kNsPerMs;
+  link.stream = stream;
+  uint64_t id = link.peer.id;
+  stream->rpc = stream->stub->AsyncConnect(
+      &stream->context, queue_.get(), Tag([this, id, stream](bool ok) { Dialed(id, stream, ok); }));
+}
+
+Link* Transport::Impl::LinkOf(uint64_t id, const std::shared_ptr<OutStream>& stream) {
+  auto link = links_.find(id);
+  return stopping_ || link == links_.end() || link->second.stream != stream ? nullptr
+                                                                            : &link->second;
+}
+
+void Transport::Impl::Dialed(uint64_t id, const std::shared_ptr<OutStream>& stream, bool ok) {
+  Link* link = LinkOf(id, stream);
+  if (link == nullptr) {
+    return;
+  }
+  if (!ok) {
+    FinishStream(id, stream);
+    return;
+  }
+  wire::Packet packet;
+  FillHeader(packet, id);
+  FillHello(packet);
+  WritePacket(*link, packet);
+  ReadStream(id, stream);
+}
+
+void Transport::Impl::FillHeader(wire::Packet& packet, uint64_t to) const {
+  packet.set_cluster_id(options_.cluster_id);
+  packet.set_from(options_.node_id);
+  packet.set_to(to);
+}
+
+void Transport::Impl::FillHello(wire::Packet& packet) const {
+  wire::Hello* hello = packet.mutable_hello();
+  hello->set_version(kProtocolVersion);
+  hello->set_version_min(kProtocolVersionMin);
+  hello->set_name(options_.node_name);
+  hello->set_host(options_.advertise_host);
+  hello->set_port(options_.advertise_port != 0 ? options_.advertise_port : port_.load());
+}
+
+void Transport::Impl::ReadStream(uint64_t id, const std::shared_ptr<OutStream>& stream) {
+  stream->rpc->Read(&stream->in, Tag([this, id, stream](bool ok) {
+    Link* link = LinkOf(id, stream);
+    if (link == nullptr) {
+      return;
+    }
+    if (!ok) {
+      FinishStream(id, stream);
+      return;
+    }
+    Heard(*link);
+  }));
+}
+
+void Transport::Impl::Heard(Link& link) {
+  std::shared_ptr<OutStream> stream = link.stream;
+  const wire::Packet& packet = stream->in;
+  Refusal refusal = CheckPacket(packet, {options_.cluster_id, link.peer.id, options_.node_id});
+  if (refusal == Refusal::kNone && !stream->welcomed) {
+    refusal = CheckHello(packet);
+    if (refusal == Refusal::kNone && packet.hello().name() != link.peer.name) {
+      refusal = Refusal::kIdentity;
+    }
+  }
+  if (refusal != Refusal::kNone) {
+    Count(refusal);
+    if (stream->welcomed) {
+      Lost(link, PeerEventKind::kUnreachable, ToString(refusal));
+    } else {
+      AttemptFailed(link, PeerEventKind::kUnreachable, ToString(refusal));
+    }
+    return;
+  }
+  int64_t now = BootTimeNs();
+  link.heard_ns = now;
+  if (!stream->welcomed) {
+    stream->welcomed = true;
+    link.phase = Link::Phase::kConnected;
+    link.connected_ns = link.pinged_ns = now;
+    link.ping = 0;
+    ++link.counters.connects;
+    {
+      std::lock_guard lock(send_mutex_);
+      outboxes_.at(link.peer.id).SetOnline(true);
+    }
+    Event(link, PeerEventKind::kConnected, "");
+    WriteFrames(link);
+  } else if (link.ping != 0 && packet.echo() == link.ping) {
+    link.counters.rtt_us = static_cast<uint64_t>(now - link.pinged_ns) / 1000;
+    link.ping = 0;
+  }
+  ReadStream(link.peer.id, stream);
+}
+
+void Transport::Impl::FinishStream(uint64_t id, const std::shared_ptr<OutStream>& stream) {
+  stream->rpc->Finish(&stream->status, Tag([this, id, stream](bool) {
+    Link* link = LinkOf(id, stream);
+    if (link == nullptr) {
+      return;
+    }
+    if (stream->welcomed) {
+      Lost(*link, PeerEventKind::kDisconnected, stream->status.error_message());
+    } else {
+      AttemptFailed(*link, PeerEventKind::kUnreachable, stream->status.error_message());
+    }
+  }));
+}
+
+void Transport::Impl::WriteFrames(Link& link) {
+  if (link.phase != Link::Phase::kConnected || link.stream->writing) {
+    return;
+  }
+  std::vector<OutFrame> frames;
+  {
+    std::lock_guard lock(send_mutex_);
+    frames = outboxes_.at(link.peer.id).Take();
+  }
+  int64_t now = BootTimeNs();
+  bool ping = link.ping == 0 && now >= link.pinged_ns + options_.ping_interval_ms * kNsPerMs;
+  if (frames.empty() && !ping) {
+    return;
+  }
+  wire::Packet packet;
+  FillHeader(packet, link.peer.id);
+  if (ping) {
+    link.pinged_ns = now;
+    // The time until it must be answered begins now, however long the peer had nothing to say.
+    link.heard_ns = now;
+    link.ping = random_.Next() | 1;
+    packet.set_ping(link.ping);
+  }
+  for (OutFrame& frame : frames) {
+    ++link.counters.frames_sent;
+    link.counters.bytes_sent += frame.payload.size();
+    wire::Frame* out = packet.add_frames();
+    out->set_channel(static_cast<uint32_t>(frame.channel));
+    out->set_payload(std::move(frame.payload));
+  }
+  ++link.counters.packets_sent;
+  WritePacket(link, packet);
+}
+
+void Transport::Impl::WritePacket(Link& link, const wire::Packet& packet) {
+  std::shared_ptr<OutStream> stream = link.stream;
+  stream->writing = true;
+  stream->rpc->Write(packet, Tag([this, id = link.peer.id, stream](bool ok) {
+                       stream->writing = false;
+                       Link* of = LinkOf(id, stream);
+                       // A failed write needs nothing: the read that is under way fails, too.
+                       if (of != nullptr && ok) {
+                         WriteFrames(*of);
+                       }
+                     }));
+}
+
+void Transport::Impl::AttemptFailed(Link& link, PeerEventKind kind, std::string detail) {
+  DropStream(link);
+  ++link.counters.attempts_failed;
+  link.counters.last_error = detail;
+  // Each pause half as long again as the one before, shortened at random by up to a half, so that
+  // nodes that lost each other at the same moment do not stay in step.
+  int64_t pause = options_.reconnect_first_ms * kNsPerMs;
+  for (int i = 0; i < link.attempts && pause < options_.reconnect_max_ms * kNsPerMs; ++i) {
+    pause += pause / 2;
+  }
+  ++link.attempts;
+  pause = std::min(pause, options_.reconnect_max_ms * kNsPerMs);
+  pause -= static_cast<int64_t>(random_.Below(static_cast<uint64_t>(pause / 2) + 1));
+  link.due_ns = BootTimeNs() + pause;
+  Event(link, kind, std::move(detail));
+}
+
+void Transport::Impl::Lost(Link& link, PeerEventKind kind, std::string detail) {
+  bool stable = BootTimeNs() - link.connected_ns >= kStableNs;
+  DropStream(link);
+  ++link.counters.disconnects;
+  link.counters.last_error = detail;
+  link.attempts = stable ? 0 : link.attempts + 1;
+  // At once: whether somebody listens there is what the owner wants to know next.
+  link.due_ns = link.attempts < 4 ? 0 : BootTimeNs() + options_.reconnect_max_ms * kNsPerMs;
+  Event(link, kind, std::move(detail));
+}
+
+void Transport::Impl::DropStream(Link& link) {
+  if (link.stream) {
+    // Operations under way end soon and find that the stream is nobody's.
+    link.stream->context.TryCancel();
+    link.stream.reset();
+  }
+  link.phase = Link::Phase::kWaiting;
+  link.due_ns = 0;
+  link.ping = 0;
+  std::lock_guard lock(send_mutex_);
+  auto outbox = outboxes_.find(link.peer.id);
+  if (outbox != outboxes_.end()) {
+    outbox->second.SetOnline(false);
+  }
+}
+
+}  // namespace pgquorum::transport
