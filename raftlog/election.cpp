@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "raftlog/bug.h"
 #include "raftlog/core.h"
+#include "raftlog/errors.h"
 
 #include "base/pure.h"
 
@@ -53,8 +54,8 @@ void Core::BecomeFollower(Term term, NodeId leader) {
   }
   role_ = Role::kFollower;
   if (leader_ != leader || was_leader) {
-    FailReads("RX007", "the leadership changed");
-    FailForwards("RX007", "the leadership changed, the outcome is unknown");
+    FailReads(kErrNoLeader, "the leadership changed");
+    FailForwards(kErrNoLeader, "the leadership changed, the outcome is unknown");
   }
   leader_ = leader;
   votes_.clear();
@@ -141,8 +142,8 @@ void Core::BecomeLeader() {
   ++metrics_.elections_won;
   role_ = Role::kLeader;
   leader_ = options_.id;
-  FailReads("RX007", "the leadership changed");
-  FailForwards("RX007", "the leadership changed, the outcome is unknown");
+  FailReads(kErrNoLeader, "the leadership changed");
+  FailForwards(kErrNoLeader, "the leadership changed, the outcome is unknown");
   votes_.clear();
   self_vote_sequence_.reset();
   campaign_in_.reset();
