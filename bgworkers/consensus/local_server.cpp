@@ -47,11 +47,19 @@ LocalServer::LocalServer(Paths paths, const identity::NodeIdentity& identity, bo
       tls_(tls),
       settings_file_(paths_.data_directory),
       pledge_file_(paths_.state_directory + "/pledge", identity.cluster_id) {
-  settings_.wal_retrieve_retry_interval_ms = 100;
   settings_.sync_generation = HighestSeenGeneration();
 }
 
 Status LocalServer::Open() {
+  // A worker that was restarted alone finds a server at work: a standby is told its upstream anew
+  // by the agent, but a primary's list stays as it is, for emptying it would release every waiter.
+  settings_.synchronous_standby_names = SettingInForce("synchronous_standby_names");
+  list_text_ = settings_.synchronous_standby_names;
+  settings_.lift_replay_delay = true;
+  Status applied = ApplySettings();
+  if (!applied.ok()) {
+    return applied;
+  }
   const shared::Boot& boot = shmem::Attach()->boot;
   facts_.boot = failover::BootId(boot.boot_id);
   facts_.restored = boot.found_backup_label != 0;
@@ -59,6 +67,7 @@ Status LocalServer::Open() {
   if (boot.mode == shared::Mode::kClosed) {
     facts_.quarantine = std::string(boot.closed_reason.view());
   }
+  facts_.ordered_timeline = failover::Timeline();
   Result<std::optional<std::string>> content = pledge_file_.Read();
   if (!content.ok()) {
     facts_.quarantine = content.status().message();
@@ -69,6 +78,7 @@ Status LocalServer::Open() {
     facts_.pledge_epoch.number = in.U64();
     facts_.pledge_epoch.generation = in.U64();
     facts_.foreign_timeline = failover::Timeline(in.U32());
+    facts_.ordered_timeline = failover::Timeline(in.U32());
     if (!in.Finished()) {
       facts_.quarantine = "the pledge file holds no pledge";
       return Status::Error("XX001", facts_.quarantine);
@@ -77,7 +87,7 @@ Status LocalServer::Open() {
   bool repaired = boot.intent_outcome == shared::IntentOutcome::kRewound ||
                   boot.intent_outcome == shared::IntentOutcome::kRecloned;
   if (repaired && facts_.foreign_timeline) {
-    return SavePledge(facts_.pledge_epoch, failover::Timeline());
+    return SavePledge(facts_.pledge_epoch, facts_.ordered_timeline, failover::Timeline());
   }
   return Status::Ok();
 }
@@ -133,8 +143,12 @@ bool LocalServer::StartupProcessFollows() const {
 }
 
 void LocalServer::RefreshReplay(const PostgresFacts& pg) {
-  bool in_force = settings_file_.valid() && settings_file_.CheckInForce().ok() &&
-                  (!pg.in_recovery || StartupProcessFollows());
+  Status in_force_status = settings_file_.CheckInForce();
+  bool in_force = in_force_status.ok() && (!pg.in_recovery || StartupProcessFollows());
+  if (!in_force) {
+    facts_.detail = in_force_status.ok() ? "the startup process has not read its configuration yet"
+                                         : in_force_status.message();
+  }
   if (in_force) {
     facts_.upstream = wanted_upstream_;
     facts_.upstream_timeline = wanted_upstream_timeline_;
@@ -267,6 +281,11 @@ void LocalServer::UpdateGate(TimeNs lease_deadline, const ClusterState& cluster)
 }
 
 void LocalServer::ReconcileSlots(const SlotPlan& plan) {
+  const PostgresFacts& pg = gatherer_.last();
+  Status retained = rewind_retention_.Update(pg.control.checkpoint_redo, pg.history.end);
+  if (!retained.ok() && retained.sqlstate() != "57P03") {
+    ereport(LOG, (errmsg("pgquorum: retaining WAL for a rewind: %s", retained.message().c_str())));
+  }
   Status status = consensus::ReconcileSlots(plan);
   if (!status.ok() && status.sqlstate() != "57P03") {
     ereport(LOG, (errmsg("pgquorum: replication slots: %s", status.message().c_str())));

@@ -1,5 +1,5 @@
-// The PostgreSQL server that this worker lives in, as the failover agent sees it: facts out, actions
-// in (the contract is in bgworkers/failover/facts.h). No decision is taken here.
+// The PostgreSQL server that this worker lives in, as the failover agent sees it: facts out,
+// actions in (the contract is in bgworkers/failover/facts.h). No decision is taken here.
 //
 // Main thread of the worker only.
 #pragma once
@@ -96,7 +96,8 @@ class LocalServer {
   Status Do(const failover::AcceptDataDirectory& a, const failover::ClusterState& cluster);
 
   Status ApplySettings();
-  Status SavePledge(failover::Epoch epoch, failover::Timeline foreign);
+  Status SavePledge(failover::Epoch epoch, std::optional<failover::Timeline> ordered,
+                    failover::Timeline foreign);
   Status Restart(StopMode mode, const char* reason);
   Status Repair(identity::Intent::Kind kind, failover::NodeId source, failover::Epoch epoch,
                 const failover::ClusterState& cluster);
@@ -113,6 +114,7 @@ class LocalServer {
   PledgeFile pledge_file_;
   Promotion promotion_;
   ReplayEndDetector replay_end_;
+  RewindRetention rewind_retention_;
   ListenerProbe probe_;
   failover::TimeNs probe_at_ = 0;
 

@@ -4,10 +4,8 @@
 
 extern "C" {
 #include "miscadmin.h"
-#include "replication/walreceiver.h"
 }
 
-#include <csignal>
 #include <utility>
 
 #include "base/bytes.h"
@@ -21,6 +19,13 @@ using failover::ClusterState;
 using failover::Epoch;
 using failover::NodeId;
 using failover::TimeNs;
+
+namespace {
+
+// How soon a standby whose upstream is gone, or refuses it, tries again.
+constexpr uint32_t kRetrieveRetryMs = 100;
+
+}  // namespace
 
 void LocalServer::Execute(const failover::Action& action, const ClusterState& cluster, TimeNs now) {
   Status status = std::visit([&](const auto& a) { return Do(a, cluster); }, action);
@@ -72,19 +77,15 @@ Status LocalServer::Do(const failover::ClearUpstream&, const ClusterState&) {
   settings_.primary_conninfo.clear();
   settings_.primary_slot_name.clear();
   settings_.lift_replay_delay = true;
+  // Nothing comes by itself without an upstream: no polling, and no log line for each look.
+  settings_.wal_retrieve_retry_interval_ms = 0;
   return ApplySettings();
 }
 
 Status LocalServer::Do(const failover::StopReceiver&, const ClusterState&) {
-  // The startup process ends the receiver when it reads the empty upstream; while it waits for a
-  // conflicting query it does not, so the receiver is told as well.
-  pid_t pid = 0;
-  SpinLockAcquire(&WalRcv->mutex);
-  pid = WalRcv->pid;
-  SpinLockRelease(&WalRcv->mutex);
-  if (pid > 0 && kill(pid, SIGTERM) != 0 && errno != ESRCH) {
-    return Status::Error("58000", "could not signal the WAL receiver");
-  }
+  // The startup process ends the receiver when it reads the empty upstream; while replay is paused
+  // or waits for a conflicting query it does not, so the receiver is told as well.
+  EndReceiver(gatherer_.last().receiver);
   WakeReplay();
   return Status::Ok();
 }
@@ -97,21 +98,24 @@ Status LocalServer::Do(const failover::SettleReplay&, const ClusterState&) {
 }
 
 Status LocalServer::Do(const failover::WritePledge& a, const ClusterState&) {
-  return SavePledge(a.epoch, facts_.foreign_timeline);
+  return SavePledge(a.epoch, facts_.ordered_timeline, facts_.foreign_timeline);
 }
 
 Status LocalServer::Do(const failover::MarkForeignTimeline& a, const ClusterState&) {
-  return SavePledge(facts_.pledge_epoch, a.timeline);
+  return SavePledge(facts_.pledge_epoch, facts_.ordered_timeline, a.timeline);
 }
 
-Status LocalServer::SavePledge(Epoch epoch, failover::Timeline foreign) {
+Status LocalServer::SavePledge(Epoch epoch, std::optional<failover::Timeline> ordered,
+                               failover::Timeline foreign) {
   ByteWriter out;
   out.U64(epoch.number);
   out.U64(epoch.generation);
   out.U32(foreign.value());
+  out.U32(ordered.value_or(failover::Timeline()).value());
   Status written = pledge_file_.Write(out.data());
   if (written.ok()) {
     facts_.pledge_epoch = epoch;
+    facts_.ordered_timeline = ordered;
     facts_.foreign_timeline = foreign;
   }
   return written;
@@ -142,6 +146,7 @@ Status LocalServer::Do(const failover::SetUpstream& a, const ClusterState& clust
   settings_.primary_conninfo = BuildPrimaryConninfo(upstream.value());
   settings_.primary_slot_name = SlotName(identity_.node_name);
   settings_.lift_replay_delay = false;
+  settings_.wal_retrieve_retry_interval_ms = kRetrieveRetryMs;
   Status applied = ApplySettings();
   WakeReplay();
   return applied;
@@ -167,6 +172,11 @@ Status LocalServer::Do(const failover::SetSyncList& a, const ClusterState&) {
 Status LocalServer::Do(const failover::Promote& a, const ClusterState&) {
   if (promotion_.state() == Promotion::State::kRunning) {
     return Status::Ok();
+  }
+  // Durable before the promotion: what began this timeline was an order, not somebody's hand.
+  Status recorded = SavePledge(facts_.pledge_epoch, a.timeline, facts_.foreign_timeline);
+  if (!recorded.ok()) {
+    return recorded;
   }
   promotion_ = Promotion();
   Status begun = promotion_.Begin(facts_.history.timeline, a.timeline);

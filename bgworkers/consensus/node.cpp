@@ -27,6 +27,8 @@ constexpr TimeNs kBusyInterval = 5 * kMs;
 constexpr TimeNs kCalmInterval = 50 * kMs;
 constexpr TimeNs kSlotsInterval = 1000 * kMs;
 constexpr int kMaxSteps = 8;
+// A member that stays away for more WAL than this comes back by a new base backup.
+constexpr uint64_t kMaxRetainedBytes = uint64_t{16} << 30;
 constexpr uint32_t kTickMs = 10;
 // The log holds decisions, not data: small segments keep an idle node small.
 constexpr uint64_t kSegmentBytes = uint64_t{1} << 20;
@@ -78,6 +80,10 @@ Result<std::unique_ptr<Node>> Node::Start(Options options) {
   }
   if (!started.ok()) {
     return started;
+  }
+  // Alone it need not wait for anybody's silence. With others the core ignores this where it must.
+  if (node->peers_file_.members.size() <= 1) {
+    node->host_->Campaign();
   }
   return node;
 }
@@ -209,6 +215,7 @@ void Node::ReconcileSlots() {
   SlotPlan plan;
   plan.self = options_.identity.node_name;
   plan.own_end = server_.facts().history.end;
+  plan.retain_bytes_max = kMaxRetainedBytes;
   for (const auto& [id, member] : cluster_->members()) {
     if (!member.data()) {
       continue;

@@ -153,6 +153,7 @@ class Node {
   std::shared_ptr<const failover::ClusterState> cluster_;
   failover::PeerViews peers_;
   failover::AgentOutput agent_out_;
+  std::string last_detail_;
   std::string waiting_for_;  // the coordinator's, for people
   uint64_t coordinated_term_ = 0;
   failover::TimeNs leader_since_ = 0;

@@ -59,6 +59,10 @@ bool Node::StepAgent(TimeNs now) {
                          failover::ToString(agent_.state()), agent_.detail().empty() ? "" : ": ",
                          agent_.detail().c_str())));
   }
+  if (facts.detail != last_detail_) {
+    last_detail_ = facts.detail;
+    ereport(DEBUG1, (errmsg_internal("pgquorum: %s", last_detail_.c_str())));
+  }
   for (const failover::Action& action : agent_out_.actions) {
     server_.Execute(action, *cluster_, now);
   }
