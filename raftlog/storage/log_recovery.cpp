@@ -38,6 +38,7 @@ class Recovery {
   void Collect(std::string_view content, uint64_t from, uint32_t seed);
   void Remember(const HardState& state);
   void Reached(Term term, Index index);
+  void Marked(Index index, Term term);
   Status CollectFrom(uint64_t sequence);
 
   FileSystem& fs_;
@@ -49,6 +50,7 @@ class Recovery {
   std::vector<Link> chain_;          // ascending
   std::vector<uint64_t> evidence_;   // segments behind a damaged one, ascending
   std::vector<uint64_t> in_chain_;
+  bool any_header_ = false;  // among the evidence
 };
 
 Status Recovery::ListSegments() {
@@ -286,6 +288,14 @@ void Recovery::Reached(Term term, Index index) {
   }
 }
 
+// What a snapshot holds is committed, so a later one is good whatever happened to the log.
+void Recovery::Marked(Index index, Term term) {
+  if (index > image_.snapshot) {
+    image_.snapshot = index;
+    image_.snapshot_term = term;
+  }
+}
+
 void Recovery::Remember(const HardState& state) {
   HardState& known = image_.hard_state;
   if (state.term > known.term || (state.term == known.term && state.vote)) {
@@ -308,6 +318,8 @@ void Recovery::Collect(std::string_view content, uint64_t from, uint32_t seed) {
         Remember(head->hard_state);
         Reached(head->refill.term, head->refill.index);
       }
+    } else if (record->header.type != RecordType::kEntry) {
+      Marked(record->header.index, record->header.term);
     }
     at += record->bytes - kRecordAlignment;
   }
@@ -323,6 +335,8 @@ Status Recovery::CollectFrom(uint64_t sequence) {
   if (header.ok()) {
     Remember(header.value().hard_state);
     Reached(header.value().last_term, header.value().last);
+    Marked(header.value().snapshot, header.value().snapshot_term);
+    any_header_ = true;
   }
   Collect(content, kSegmentHeaderBytes, SegmentSeed(cluster_id_, node_, sequence));
   return Status::Ok();
@@ -335,11 +349,6 @@ Result<LogImage> Recovery::Run() {
   }
   if (!status.ok()) {
     return status;
-  }
-  if (chain_.empty() && !evidence_.empty()) {
-    return Status::Error(kErrDamaged, "no segment of the Raft log is readable")
-        .WithDetail(image_.damage)
-        .WithHint("Remove this node from the cluster and let it join again under a new id.");
   }
   bool known_damage = !image_.damage.empty();
   std::size_t replayed = 0;
@@ -362,6 +371,11 @@ Result<LogImage> Recovery::Run() {
     if (!status.ok()) {
       return status;
     }
+  }
+  if (chain_.empty() && !evidence_.empty() && !any_header_) {
+    return Status::Error(kErrDamaged, "no segment of the Raft log is readable")
+        .WithDetail(image_.damage)
+        .WithHint("Remove this node from the cluster and let it join again under a new id.");
   }
   if (!image_.damage.empty()) {
     image_.needs_segment = true;

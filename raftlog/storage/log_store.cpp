@@ -74,7 +74,7 @@ void LogStore::AddHead() {
   header.type = RecordType::kBatch;
   header.index = end_;
   header.term = end_term_;
-  header.durable_back = static_cast<uint32_t>(written_ - durable_);
+  header.durable_back = static_cast<uint32_t>(written_ + buffer_.size() - durable_);
   AppendRecord(header, EncodeBatchHead({hard_state_, refill_}), seed_, buffer_);
 }
 
@@ -199,6 +199,10 @@ Status LogStore::Flush() {
   if (status.ok()) {
     status = file_->Sync();
   }
+  if (status.ok()) {
+    // Only now there is a log that must not disappear, and nobody relies on it yet.
+    status = directory_.NoteLogCreated();
+  }
   if (!status.ok()) {
     return status;
   }
@@ -266,10 +270,6 @@ Status LogStore::StartSegment(std::size_t record_bytes) {
   Result<std::unique_ptr<File>> file = pool_->Take(SegmentName(sequence), wanted);
   if (!file.ok()) {
     return file.status();
-  }
-  Status noted = directory_.NoteLogCreated();
-  if (!noted.ok()) {
-    return noted;
   }
   last_sequence_ = sequence;
   file_ = std::move(file).value();

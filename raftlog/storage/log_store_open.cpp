@@ -130,6 +130,12 @@ Status LogStore::AdoptImage(LogImage image) {
     }
   }
   recovered_.hard_state = hard_state_;
+  if (!index_.segments().empty()) {
+    Status noted = directory_.NoteLogCreated();
+    if (!noted.ok()) {
+      return Fail(std::move(noted));
+    }
+  }
   if (!image_damage_.empty()) {
     // From here on the directory itself says what is missing, also after another crash.
     std::size_t head = RecordBytes(kBatchPayloadBytes);

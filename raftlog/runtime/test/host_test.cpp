@@ -4,6 +4,7 @@
 #include "raftlog/errors.h"
 #include "raftlog/runtime/test/cluster.h"
 #include "raftlog/storage/errors.h"
+#include "raftlog/storage/memory_file.h"
 
 #include "base/pure.h"
 
@@ -235,6 +236,41 @@ TEST(Host, ASecondProcessOfTheSameNodeIsRefused) {
   ListMachine machine;
   Host twin(cluster.OptionsFor(NodeId(1)), cluster.network.TransportOf(NodeId(9)), machine, {});
   EXPECT_EQ(twin.Start().sqlstate(), kErrInUse);
+}
+
+// The first failing sync ends it: told once, nobody is answered "committed", nothing is written
+// again. Another start finds all that was acknowledged.
+TEST(Host, ADiskErrorIsFatalAndLosesNothing) {
+  MemoryFileSystem disk;
+  Cluster cluster(1);
+  HostOptions options = cluster.OptionsFor(NodeId(1));
+  options.directory = "raft";
+  options.fs = &disk;
+  cluster.Start(options);
+  NodeId leader = cluster.WaitForLeader();
+  cluster.ProposeUntilCommitted(leader, "kept");
+  disk.FailAt(disk.operations() + 6, MemoryFault::kIoError);
+  int committed = 1;
+  Status status;
+  while ((status = cluster.Propose(leader, "x").status).ok()) {
+    ++committed;
+  }
+  EXPECT_EQ(status.sqlstate(), kErrOutcomeUnknown) << status.ToString();
+  {
+    std::unique_lock lock(cluster.seen(leader).mutex);
+    ASSERT_TRUE(cluster.seen(leader).changed.wait_for(
+        lock, kPatience, [&] { return cluster.seen(leader).fatal.has_value(); }));
+    EXPECT_EQ(cluster.seen(leader).fatal->sqlstate(), kErrIo);
+  }
+  EXPECT_EQ(cluster.Propose(leader, "y").status.sqlstate(), kErrIo);
+  EXPECT_EQ(cluster.host(leader).GetStatus().fatal.sqlstate(), kErrIo);
+  cluster.Stop(leader);
+  Random random(1);
+  disk.PowerCycle(random, MemoryLoss::kAll);
+  cluster.Start(options);
+  leader = cluster.WaitForLeader();
+  cluster.ProposeUntilCommitted(leader, "after");
+  EXPECT_EQ(cluster.machine(leader).commands().size(), static_cast<std::size_t>(committed) + 1);
 }
 
 TEST(Host, AnswersEverythingWhenItStops) {
