@@ -77,6 +77,7 @@ Position EffectivePosition(const ClusterState& cluster, const LocalFacts& facts)
 
 AgentOutput Agent::Step(const AgentInputs& in) {
   Context c(in);
+  c.ignore_broken = bugs_.repair_in_set;
   if (in.cluster.created() && !in.facts.witness) {
     bool usable = !c.recruiting && in.facts.boot && c.app.epoch >= in.facts.pledge_epoch;
     bool this_start = c.app.boot == in.facts.boot ||

@@ -53,7 +53,10 @@ struct Agent::Context {
     return facts.upstream == node && facts.upstream_timeline == timeline;
   }
   bool Stopped() const { return !facts.upstream && !facts.receiver_running; }
-  bool Broken() const { return facts.repair_running || facts.repair_interrupted || facts.restored; }
+  bool ignore_broken = false;  // a simulated fault
+  bool Broken() const {
+    return !ignore_broken && (facts.repair_running || facts.repair_interrupted || facts.restored);
+  }
   bool LeaseValid() const { return lease_deadline > now; }
 };
 

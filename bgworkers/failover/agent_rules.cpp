@@ -87,8 +87,9 @@ struct AgentRules {
     return c.mine && c.Stopped() && c.facts.replay_settled && !c.Broken();
   }
   static bool Resumable(const A&, const C& c) { return c.resumable && !c.Broken(); }
-  static bool DoesNotFit(const A&, const C& c) {
-    return c.fit == Fit::kDiverged || c.fit == Fit::kIncompatible;
+  static bool DoesNotFit(const A& a, const C& c) {
+    return !a.bugs_.connect_before_compare &&
+           (c.fit == Fit::kDiverged || c.fit == Fit::kIncompatible);
   }
   static bool Fits(const A& a, const C& c) {
     if (a.bugs_.connect_before_compare && c.primary != nullptr && !c.must_pledge) {

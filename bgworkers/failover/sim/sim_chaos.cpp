@@ -135,7 +135,7 @@ void World::Chaos() {
     }
   };
   std::string id = std::to_string(node.id.value());
-  switch (rng_.Below(18)) {
+  switch (rng_.Below(24)) {
     case 0:
     case 1:
     case 2:
@@ -207,6 +207,20 @@ void World::Chaos() {
       Trace("promoted by hand " + id);
       PgPromote(node, Timeline(), true);
       break;
+    case 22:
+    case 23:
+      coverage_.Count("fault: candidate dies before its barrier");
+      KillNode(At(global_.appointment().node), ms(300, 6000));
+      KillAppointed(global_.highest_epoch(), 6000);
+      break;
+    case 20:
+    case 21:
+      ChaosTrickedVoter();
+      break;
+    case 18:
+    case 19:
+      ChaosStaleVoter();
+      break;
     case 16:
       coverage_.Count("fault: quarantined");
       node.quarantine = "simulated";
@@ -252,11 +266,107 @@ void World::Chaos() {
   }
 }
 
+// The primary's worker is cut off while its PostgreSQL goes on and has waiters; a voter that may
+// have pledged restarts, also cut off from the Raft leader, and must not help the old primary.
+void World::ChaosStaleVoter() {
+  if (!global_.created() || global_.recruiting()) {
+    return;
+  }
+  coverage_.Count("fault: raft port of the primary cut");
+  auto cut_port = [this](Node& node, TimeNs time) {
+    Trace("raft port cut " + std::to_string(node.id.value()));
+    raft_port_cut_.insert(node.id.value());
+    uint64_t id = node.id.value();
+    AfterWorld(time, [this, id] { raft_port_cut_.erase(id); });
+  };
+  Node& primary = At(global_.appointment().node);
+  cut_port(primary, static_cast<TimeNs>(rng_.Between(500, 7000)) * kMs);
+  if (rng_.Chance(1, 3)) {
+    return;
+  }
+  Node& voter = nodes_[rng_.Below(nodes_.size())];
+  if (voter.id == primary.id) {
+    return;
+  }
+  AfterWorld(static_cast<TimeNs>(rng_.Between(800, 4500)) * kMs, [this, &voter, cut_port] {
+    KillNode(voter, static_cast<TimeNs>(rng_.Between(20, 400)) * kMs);
+    cut_port(voter, static_cast<TimeNs>(rng_.Between(300, 3000)) * kMs);
+  });
+}
+
+// The next candidate dies between its appointment and its barrier.
+void World::KillAppointed(Epoch epoch, int polls) {
+  if (polls == 0 || !chaos_) {
+    return;
+  }
+  if (global_.highest_epoch() == epoch || global_.recruiting()) {
+    AfterWorld(1 * kMs, [this, epoch, polls] { KillAppointed(epoch, polls - 1); });
+    return;
+  }
+  AfterWorld(static_cast<TimeNs>(rng_.Below(400)) * kMs, [this] {
+    if (!global_.appointment().settled) {
+      KillNode(At(global_.appointment().node), static_cast<TimeNs>(rng_.Between(300, 6000)) * kMs);
+    }
+  });
+}
+
+// The primary is cut off with commits that wait; a voter restarts the moment it has pledged, with
+// an old view of the log, and now reaches the old primary alone.
+void World::ChaosTrickedVoter() {
+  if (!global_.created() || global_.recruiting()) {
+    return;
+  }
+  Node& primary = At(global_.appointment().node);
+  Node& voter = nodes_[rng_.Below(nodes_.size())];
+  if (voter.id == primary.id || voter.witness) {
+    return;
+  }
+  coverage_.Count("fault: voter restarted right after its pledge");
+  for (const Node& peer : nodes_) {
+    if (peer.id != primary.id) {
+      cuts_.insert({primary.id.value(), peer.id.value()});
+      cuts_.insert({peer.id.value(), primary.id.value()});
+    }
+  }
+  AfterWorld(6000 * kMs, [this] { cuts_.clear(); });
+  TrickVoter(primary, voter, global_.highest_epoch(), 4000);
+}
+
+void World::TrickVoter(Node& primary, Node& voter, Epoch epoch, int polls) {
+  if (polls == 0 || !chaos_) {
+    return;
+  }
+  bool pledged = global_.highest_epoch() != epoch && voter.agent &&
+                 voter.agent->state() == AgentState::kPledged;
+  if (!pledged) {
+    AfterWorld(1 * kMs, [this, &primary, &voter, epoch, polls] {
+      TrickVoter(primary, voter, epoch, polls - 1);
+    });
+    return;
+  }
+  AfterWorld(static_cast<TimeNs>(rng_.Below(10)) * kMs, [this, &primary, &voter] {
+    Trace("tricked " + std::to_string(voter.id.value()));
+    for (const Node& peer : nodes_) {
+      std::pair<uint64_t, uint64_t> to{voter.id.value(), peer.id.value()};
+      std::pair<uint64_t, uint64_t> from{peer.id.value(), voter.id.value()};
+      if (peer.id == primary.id) {
+        cuts_.erase(to);
+        cuts_.erase(from);
+      } else if (peer.id != voter.id) {
+        cuts_.insert(to);
+        cuts_.insert(from);
+      }
+    }
+    KillNode(voter, 20 * kMs);
+  });
+}
+
 void World::Heal() {
   Trace("heal");
   chaos_ = false;
   cuts_.clear();
   slow_.clear();
+  raft_port_cut_.clear();
   for (Node& node : nodes_) {
     node.pg.disk_full = false;
     node.quarantine.clear();

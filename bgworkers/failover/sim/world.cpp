@@ -31,10 +31,8 @@ const NamedBug kBugs[] = {
     {"repair_in_set", [](Bugs& b) { return &b.agent.repair_in_set; }},
     {"resume_without_boot", [](Bugs& b) { return &b.agent.resume_without_boot; }},
     {"serve_before_settled", [](Bugs& b) { return &b.agent.serve_before_settled; }},
-    {"names_without_timeline", [](Bugs& b) { return &b.agent.names_without_timeline; }},
     {"recruit_off_by_one", [](Bugs& b) { return &b.coordinator.recruit_off_by_one; }},
     {"settle_without_barrier", [](Bugs& b) { return &b.coordinator.settle_without_barrier; }},
-    {"longest_wal_wins", [](Bugs& b) { return &b.coordinator.longest_wal_wins; }},
     {"no_lease_wait", [](Bugs& b) { return &b.coordinator.no_lease_wait; }},
     {"only_last_rule", [](Bugs& b) { return &b.coordinator.only_last_rule; }},
     {"rule_without_confirmation", [](Bugs& b) { return &b.coordinator.rule_without_confirmation; }},
@@ -131,7 +129,10 @@ bool World::Reaches(const Node& from, const Node& to) const {
 }
 
 void World::Send(Node& from, Node& to, Domain domain, std::function<void()> deliver) {
-  if (!Reaches(from, to)) {
+  bool blocked =
+      domain == Domain::kWorker && from.id != to.id &&
+      (raft_port_cut_.contains(from.id.value()) || raft_port_cut_.contains(to.id.value()));
+  if (blocked || !Reaches(from, to)) {
     return;
   }
   After(from.id == to.id ? 1000 : Latency(from, to), to, domain, std::move(deliver));
@@ -248,6 +249,8 @@ std::string World::Run() {
     Fail(text);
   }
   RunUntil(now_ + 500 * kMs);
+  // A verb may have arrived late.
+  RunUntil(now_ + options_.patience, [this] { return AllJoined(); });
   if (violation_.empty()) {
     violation_ = CheckEnd();
   }

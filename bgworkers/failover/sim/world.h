@@ -279,6 +279,10 @@ class World {
   // sim_chaos.cpp
   void PlanChaos();
   void Chaos();
+  void ChaosStaleVoter();
+  void KillAppointed(Epoch epoch, int polls);
+  void ChaosTrickedVoter();
+  void TrickVoter(Node& primary, Node& voter, Epoch epoch, int polls);
   void Heal();
   void AddClients();
   void Join(Node& node);
@@ -292,7 +296,8 @@ class World {
   uint64_t unique_ = 0;
   std::priority_queue<Event, std::vector<Event>, Later> queue_;
   std::vector<Node> nodes_;
-  std::set<std::pair<uint64_t, uint64_t>> cuts_;          // (from, to), one way
+  std::set<std::pair<uint64_t, uint64_t>> cuts_;  // (from, to), one way
+  std::set<uint64_t> raft_port_cut_;  // nodes whose workers reach nobody; PostgreSQL does
   std::map<std::pair<uint64_t, uint64_t>, TimeNs> slow_;  // extra latency
   std::string violation_;
   std::string settings_text_;
