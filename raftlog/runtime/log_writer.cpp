@@ -130,7 +130,7 @@ Status LogWriter::Carry(std::vector<LogJob>& group) {
     // A snapshot received meanwhile may be newer; then this one is of no use.
     bool older = job.mark->index <= log_.marked_snapshot();
     Status status = older ? Status::Ok() : log_.MarkSnapshot(*job.mark);
-    if (status.ok() && !older) {
+    if (status.ok()) {
       events_.marked(*job.mark);
     }
     return status;
@@ -139,7 +139,7 @@ Status LogWriter::Carry(std::vector<LogJob>& group) {
   if (job.release) {
     status = log_.Release(std::min(*job.release, log_.marked_snapshot()));
     if (status.ok() && job.keep.index == log_.marked_snapshot()) {
-      status = snapshots_.RemoveOthers(job.keep.index, job.keep.term);
+      status = snapshots_.RemoveOlder(job.keep.index);
     }
   }
   return status;

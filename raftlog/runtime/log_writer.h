@@ -25,7 +25,7 @@ struct LogJob {
   bool refill_done = false;  // before `persist`
   // A published snapshot of the state machine: its marker.
   std::optional<SnapshotMeta> mark;
-  // The log up to here, and every other snapshot than `keep`, may go.
+  // The log up to here, and every snapshot older than `keep`, may go.
   std::optional<Index> release;
   SnapshotMeta keep;
 };
@@ -34,10 +34,10 @@ class LogWriter {
  public:
   // All called on the writer's thread.
   struct Events {
-    std::function<void(Message)> send;              // messages that had to wait for the disk
-    std::function<void(const Persist&)> persisted;  // the last batch that is durable now
-    std::function<void(const SnapshotMeta&)> marked;
-    std::function<void(Status)> failed;  // the disk is lost; the thread has ended
+    std::function<void(Message)> send;                // messages that had to wait for the disk
+    std::function<void(const Persist&)> persisted;    // the last batch that is durable now
+    std::function<void(const SnapshotMeta&)> marked;  // or a newer one is already
+    std::function<void(Status)> failed;               // the disk is lost; the thread has ended
   };
   struct Stats {
     uint64_t queued_batches = 0;

@@ -274,14 +274,14 @@ Result<std::string> SnapshotStore::ReadPiece(const SnapshotMeta& meta, uint64_t 
   return data;
 }
 
-Status SnapshotStore::RemoveOthers(Index index, Term term) {
+Status SnapshotStore::RemoveOlder(Index index) {
   Result<std::vector<std::string>> names = fs_.List(directory_);
   if (!names.ok()) {
     return names.status();
   }
-  std::string keep = Name(index, term);
+  std::string keep = Name(index, Term());  // names sort like indexes
   for (const std::string& name : names.value()) {
-    if (name.starts_with(kPrefix) && !name.ends_with(kPartialSuffix) && name != keep) {
+    if (name.starts_with(kPrefix) && !name.ends_with(kPartialSuffix) && name < keep) {
       Status removed = fs_.Remove(JoinPath(directory_, name));
       if (!removed.ok()) {
         return removed;

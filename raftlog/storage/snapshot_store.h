@@ -6,7 +6,7 @@
 //   1. data into NAME.partial, trailer behind it, sync                        (Save, WritePiece)
 //   2. rename to NAME, sync of the directory                                  (Save, Publish)
 //   3. marker and hard state in the log, sync                                 (LogStore)
-//   4. only then: older log segments and older snapshots are released         (RemoveOthers)
+//   4. only then: older log segments and older snapshots are released         (RemoveOlder)
 //
 // File: the state machine's bytes, then a trailer (see FORMAT.md). Thread-safe; pieces of one
 // transfer come in order from one thread.
@@ -57,8 +57,8 @@ class SnapshotStore {
   // At most `max_bytes` from `offset`; fewer only at the end of the data.
   Result<std::string> ReadPiece(const SnapshotMeta& meta, uint64_t offset, uint64_t max_bytes);
 
-  // Step 4: every snapshot but this one goes (index 0: all).
-  Status RemoveOthers(Index index, Term term);
+  // Step 4: every older snapshot goes. A newer one may be published and not marked yet: it stays.
+  Status RemoveOlder(Index index);
 
   static std::string Name(Index index, Term term);
 

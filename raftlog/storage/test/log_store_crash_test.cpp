@@ -162,8 +162,7 @@ class Lives {
     model_.marking.reset();
     model_.snapshot = index;
     model_.state = state;
-    return store_->log->Release(index).ok() &&
-           store_->snapshots->RemoveOthers(meta.index, meta.term).ok();
+    return store_->log->Release(index).ok() && store_->snapshots->RemoveOlder(meta.index).ok();
   }
 
   bool Install() {
@@ -186,7 +185,7 @@ class Lives {
       persist.entries.push_back(MakeEntry(index + 1, term_, "behind"));
     }
     return Carry(std::move(persist)) && store_->log->Release(meta.index).ok() &&
-           store_->snapshots->RemoveOthers(meta.index, meta.term).ok();
+           store_->snapshots->RemoveOlder(meta.index).ok();
   }
 
   // Takes over what the unfinished write left, after checking that it is one of its prefixes.
@@ -312,7 +311,7 @@ TEST(SnapshotCrash, EveryFaultPointLeavesTheOldOrTheNewOne) {
         fs.FailAt(fs.operations() + point, MemoryFault::kCrash);
         finished = store.snapshots->Save(new_meta, "new").ok() &&
                    store.log->MarkSnapshot(new_meta).ok() && store.log->Release(Index(300)).ok() &&
-                   store.snapshots->RemoveOthers(new_meta.index, new_meta.term).ok();
+                   store.snapshots->RemoveOlder(new_meta.index).ok();
       }
       fs.PowerCycle(random, MemoryLoss::kRandom);
       Result<Store> opened = OpenStore(fs);

@@ -51,7 +51,7 @@ std::string DataOf(uint64_t index) {
       SnapshotMeta meta = MetaOf(acknowledged, life, "state");
       if (!store.snapshots->Save(meta, "state").ok() || !store.log->MarkSnapshot(meta).ok() ||
           !store.log->Release(Index(acknowledged)).ok() ||
-          !store.snapshots->RemoveOthers(meta.index, meta.term).ok()) {
+          !store.snapshots->RemoveOlder(meta.index).ok()) {
         _exit(6);
       }
     }

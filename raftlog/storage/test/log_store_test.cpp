@@ -124,7 +124,7 @@ TEST_F(LogStoreTest, ReleasesAndRecyclesSegments) {
     ASSERT_OK(store_->snapshots->Save(meta, state));
     ASSERT_OK(store_->log->MarkSnapshot(meta));
     ASSERT_OK(store_->log->Release(meta.index - 50));
-    ASSERT_OK(store_->snapshots->RemoveOthers(meta.index, meta.term));
+    ASSERT_OK(store_->snapshots->RemoveOlder(meta.index));
   }
   LogStoreStats stats = store_->log->stats();
   EXPECT_LE(stats.segments, 3u);
@@ -317,6 +317,24 @@ TEST_F(LogStoreTest, AMissingSnapshotIsDamageOnceTheLogIsReleased) {
   EXPECT_NE(store_->log->damage(), "");
   EXPECT_EQ(store_->log->recovered().refill_index, Index(500));
   EXPECT_EQ(store_->log->recovered().last, Index());
+}
+
+// The release of one snapshot may be carried out when the next is published but not marked yet.
+TEST_F(LogStoreTest, ReleasingASnapshotKeepsTheNextOne) {
+  Open();
+  Fill(1, 10, 1);
+  SnapshotMeta first = MetaOf(5, 1, "five");
+  SnapshotMeta second = MetaOf(10, 1, "ten");
+  ASSERT_OK(store_->snapshots->Save(first, "five"));
+  ASSERT_OK(store_->log->MarkSnapshot(first));
+  ASSERT_OK(store_->snapshots->Save(second, "ten"));
+  ASSERT_OK(store_->snapshots->RemoveOlder(first.index));
+  ASSERT_OK(store_->log->MarkSnapshot(second));
+  ASSERT_OK(store_->snapshots->RemoveOlder(second.index));
+  EXPECT_EQ(store_->snapshots->Verify(first.index, first.term).status().sqlstate(),
+            kErrFileMissing);
+  Reopen();
+  EXPECT_EQ(store_->log->recovered().snapshot, second);
 }
 
 TEST_F(LogStoreTest, ADiskErrorIsFinal) {
