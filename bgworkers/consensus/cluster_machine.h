@@ -1,5 +1,5 @@
-// The failover cluster state as Raft's state machine. It lives on the core thread; the main loop reads
-// immutable copies that are published after every entry.
+// The failover cluster state as Raft's state machine. It lives on the core thread; the main loop
+// reads immutable copies that are published after every entry.
 #pragma once
 
 #include <memory>
@@ -25,9 +25,9 @@ class ClusterMachine : public raft::StateMachine {
   std::string Snapshot() override;
   Status Restore(const raft::SnapshotMeta& meta, std::string_view data) override;
 
-  // Core thread, before an entry may be acknowledged: keeps the highest epoch that any entry of this
-  // log, committed or not, revokes to. It is never lowered: an entry that is truncated later only makes
-  // this voter refuse a lease that it could have granted.
+  // Core thread, before an entry may be acknowledged: keeps the highest epoch that any entry of
+  // this log, committed or not, revokes to. It is never lowered: an entry that is truncated later
+  // only makes this voter refuse a lease that it could have granted.
   void NoteAppended(const raft::Entry& entry);
   void NoteTruncated(raft::Index from);
   void NoteApplied(const raft::Entry& last);
@@ -36,8 +36,8 @@ class ClusterMachine : public raft::StateMachine {
   // Any thread.
   std::shared_ptr<const failover::ClusterState> published() const;
   failover::Epoch revoked() const;
-  // Raft index of the membership in force (the latest in the log, committed or not): the same number
-  // for the same membership on every node, also after a snapshot.
+  // Raft index of the membership in force (the latest in the log, committed or not): the same
+  // number for the same membership on every node, also after a snapshot.
   uint64_t membership_version() const;
   raft::Term applied_term() const;  // of the last applied entry of this process life
   uint64_t leader_changes() const;
@@ -49,7 +49,7 @@ class ClusterMachine : public raft::StateMachine {
   failover::ClusterState state_;
   uint64_t applied_membership_ = 0;
 
-  mutable std::mutex mutex_;      // guards the rest
+  mutable std::mutex mutex_;  // guards the rest
   std::shared_ptr<const failover::ClusterState> published_;
   failover::Epoch revoked_;
   std::vector<uint64_t> memberships_;  // indexes in the log not applied yet, ascending

@@ -1,4 +1,5 @@
-// How a member is judged from its last report: the words and numbers of system.cluster_health. Pure.
+// How a member is judged from its last report: the words and numbers of system.cluster_health.
+// Pure.
 #pragma once
 
 #include <cstdint>
