@@ -209,8 +209,16 @@ void World::Chaos() {
       break;
     case 22:
     case 23:
-      coverage_.Count("fault: candidate dies before its barrier");
-      KillNode(At(global_.appointment().node), ms(300, 6000));
+      coverage_.Count("fault: candidate dies around its barrier");
+      // Some standbys lag before, so that their positions differ.
+      for (int i = 0; i < 2; ++i) {
+        std::pair<uint64_t, uint64_t> link{global_.appointment().node.value(),
+                                           1 + rng_.Below(nodes_.size())};
+        slow_[link] = ms(20, 400);
+        AfterWorld(500 * kMs, [this, link] { slow_.erase(link); });
+      }
+      AfterWorld(ms(50, 400),
+                 [this, down = ms(300, 6000)] { KillNode(At(global_.appointment().node), down); });
       KillAppointed(global_.highest_epoch(), 6000);
       break;
     case 20:
@@ -281,6 +289,10 @@ void World::ChaosStaleVoter() {
   };
   Node& primary = At(global_.appointment().node);
   cut_port(primary, static_cast<TimeNs>(rng_.Between(500, 7000)) * kMs);
+  if (rng_.Chance(1, 2)) {  // an administrator does not wait for the evidence
+    AfterWorld(static_cast<TimeNs>(rng_.Between(50, 900)) * kMs,
+               [this] { RequestVerb(true, false); });
+  }
   if (rng_.Chance(1, 3)) {
     return;
   }
@@ -303,11 +315,15 @@ void World::KillAppointed(Epoch epoch, int polls) {
     AfterWorld(1 * kMs, [this, epoch, polls] { KillAppointed(epoch, polls - 1); });
     return;
   }
-  AfterWorld(static_cast<TimeNs>(rng_.Below(400)) * kMs, [this] {
-    if (!global_.appointment().settled) {
-      KillNode(At(global_.appointment().node), static_cast<TimeNs>(rng_.Between(300, 6000)) * kMs);
-    }
-  });
+  TimeNs down = static_cast<TimeNs>(rng_.Between(300, 6000)) * kMs;
+  if (global_.appointment().settled) {
+    AfterWorld(static_cast<TimeNs>(rng_.Below(10)) * kMs,
+               [this, down] { KillNode(At(global_.appointment().node), down); });
+  } else if (rng_.Chance(1, 60)) {  // some time before
+    KillNode(At(global_.appointment().node), down);
+  } else {
+    AfterWorld(2 * kMs, [this, epoch, polls] { KillAppointed(epoch, polls - 1); });
+  }
 }
 
 // The primary is cut off with commits that wait; a voter restarts the moment it has pledged, with

@@ -165,6 +165,7 @@ void World::PgConnect(Node& node) {
     sender.sent = theirs.size() + 1'000'000;
     sender.flushed = PgEnd(node);
     pg.receive_lsn = PgEnd(node);
+    pg.receive_timeline = theirs.back().timeline;  // the worst it could claim
     PgRelease(upstream);
     After(1000 * kMs, node, Domain::kPg, [this, &node, connection = pg.connection] {
       if (node.pg.connection == connection) {
