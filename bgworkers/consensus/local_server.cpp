@@ -27,6 +27,8 @@ namespace {
 
 constexpr TimeNs kProbeInterval = 1000 * failover::kMs;
 constexpr TimeNs kProbeTimeout = 3000 * failover::kMs;
+// How long replay may take to its end before the queries that could hold it up are cancelled.
+constexpr TimeNs kReplayPatience = 100 * failover::kMs;
 
 // A generation above every one that a process of this boot has seen: a restarted worker must not
 // take an old list for its own.
@@ -170,6 +172,7 @@ void LocalServer::RefreshReplay(const PostgresFacts& pg) {
     return;
   }
   if (replay_end_.Poll(pg, gatherer_.startup_pid())) {
+    settle_asked_ = 0;
     facts_.replay_settled = true;
     failover::Position position = replay_end_.position();
     facts_.history.end = position.lsn;
@@ -178,6 +181,15 @@ void LocalServer::RefreshReplay(const PostgresFacts& pg) {
     }
   } else {
     facts_.detail = replay_end_.obstacle();
+    TimeNs now = static_cast<TimeNs>(shmem::BootTimeNs());
+    if (settle_asked_ != 0 && now - settle_asked_ > kReplayPatience) {
+      settle_asked_ = now;
+      Result<int> cancelled = CancelReplayConflicts();
+      if (cancelled.ok() && cancelled.value() > 0) {
+        ereport(LOG, (errmsg("pgquorum: cancelled %d queries that replay waited for",
+                             cancelled.value())));
+      }
+    }
   }
 }
 

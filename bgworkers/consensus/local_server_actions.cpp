@@ -91,10 +91,14 @@ Status LocalServer::Do(const failover::StopReceiver&, const ClusterState&) {
 }
 
 Status LocalServer::Do(const failover::SettleReplay&, const ClusterState&) {
+  // Readers are cancelled only when replay turns out to wait for them (RefreshReplay): a session
+  // that merely reads, or waits for the outcome of this very switchover, is in nobody's way.
+  if (settle_asked_ == 0) {
+    settle_asked_ = static_cast<TimeNs>(shmem::BootTimeNs());
+  }
   Status lifted = LiftReplayPause();
-  Result<int> cancelled = CancelReplayConflicts();
   WakeReplay();
-  return lifted.ok() ? cancelled.status() : lifted;
+  return lifted;
 }
 
 Status LocalServer::Do(const failover::WritePledge& a, const ClusterState&) {
