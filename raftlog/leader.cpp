@@ -124,6 +124,7 @@ bool Core::SendAppendTo(NodeId to, Progress& progress, bool allow_empty) {
   metrics_.entries_sent += m.entries.size();
   if (progress.state == ProgressState::kProbe) {
     progress.probe_sent = true;
+    progress.probe_round = round_;
   } else if (!m.entries.empty()) {
     uint64_t bytes = 0;
     for (const Entry& entry : m.entries) {
@@ -191,7 +192,9 @@ void Core::HandleHeartbeatReply(const Message& m) {
   Progress& progress = found->second;
   progress.recent_active = true;
   progress.priority = m.priority;
-  progress.probe_sent = false;
+  if (m.context > progress.probe_round) {
+    progress.probe_sent = false;  // a later heartbeat was answered, the probe was not: it is lost
+  }
   if (m.context > progress.acked_round && m.context <= round_) {
     progress.acked_round = m.context;
     auto sent = round_times_.find(m.context);
@@ -276,9 +279,12 @@ void Core::ReportUnreachable(NodeId peer) {
     return;
   }
   Progress& progress = found->second;
-  if (progress.state == ProgressState::kReplicate) {
+  if (progress.state != ProgressState::kProbe) {
+    // No point in sending more before it has answered a heartbeat. A snapshot under way is resumed
+    // where its receiver says that it is.
     progress.BecomeProbe(progress.match + 1);
-    progress.probe_sent = true;  // until its next heartbeat's answer: no point in sending more
+    progress.probe_sent = true;
+    progress.probe_round = round_;
   }
 }
 

@@ -59,6 +59,7 @@ struct Progress {
   Index next;   // first entry of the next append; match < next
   ProgressState state = ProgressState::kProbe;
   bool probe_sent = false;     // kProbe: wait for an answer (or a heartbeat's) before the next one
+  uint64_t probe_round = 0;    // the read round before it
   bool recent_active = false;  // heard from since the last check-quorum
   Inflights inflights;
   Index sent_commit;            // the highest commit index it was told

@@ -106,6 +106,7 @@ void Core::SnapshotUnavailable(NodeId to) {
       found->second.state == ProgressState::kSnapshot) {
     found->second.BecomeProbe(found->second.match + 1);  // and so to the newest snapshot
     found->second.probe_sent = true;                     // not before its next heartbeat's answer
+    found->second.probe_round = round_;
   }
 }
 
