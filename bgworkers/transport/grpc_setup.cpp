@@ -1,6 +1,7 @@
 #include "bgworkers/transport/grpc_setup.h"
 
 #include <grpc/support/log.h>
+#include <google/protobuf/stubs/logging.h>
 #include <stdlib.h>
 
 #include <mutex>
@@ -42,6 +43,8 @@ void PrepareGrpc() {
     setenv("GRPC_SSL_CIPHER_SUITES", "PSK-AES256-GCM-SHA384", 1);
     gpr_set_log_function(KeepLastError);
     gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
+    // A peer's malformed bytes are counted, not printed.
+    google::protobuf::SetLogHandler(nullptr);
   });
 }
 

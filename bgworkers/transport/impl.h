@@ -50,6 +50,7 @@ struct Link {
   Phase phase = Phase::kWaiting;
   int64_t due_ns = 0;  // kWaiting: of the next attempt. kConnecting: when the attempt is given up
   int attempts = 0;    // failed in a row
+  int64_t dial_after_ns = 0;
   std::shared_ptr<OutStream> stream;
   int64_t connected_ns = 0;
   int64_t heard_ns = 0;
@@ -124,6 +125,7 @@ class Transport::Impl : public std::enable_shared_from_this<Transport::Impl> {
   void FinishStream(uint64_t id, const std::shared_ptr<OutStream>& stream);
   void WriteFrames(Link& link);
   void WritePacket(Link& link, const wire::Packet& packet);
+  int64_t NextPause(Link& link);
   void AttemptFailed(Link& link, PeerEventKind kind, std::string detail);
   void Lost(Link& link, PeerEventKind kind, std::string detail);
   void DropStream(Link& link);

@@ -10,8 +10,9 @@ namespace pgquorum::transport {
 namespace {
 
 constexpr int64_t kNsPerMs = 1'000'000;
-// A stream that lived shorter than this was no success: attempts keep getting rarer.
-constexpr int64_t kStableNs = 1000 * kNsPerMs;
+// A stream that lived shorter than this was no success: attempts keep getting rarer. Short, because
+// a peer that has just come back may die again, and that must be noticed as fast.
+constexpr int64_t kStableNs = 100 * kNsPerMs;
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 const char* Describe(ProbeResult result) {
@@ -137,6 +138,11 @@ void Transport::Impl::BeginProbe(Link& link) {
 }
 
 void Transport::Impl::Probed(Link& link, ProbeResult result, const Address& address) {
+  if (result == ProbeResult::kAccepted && BootTimeNs() < link.dial_after_ns) {
+    link.phase = Link::Phase::kWaiting;
+    link.due_ns = link.dial_after_ns;
+    return;
+  }
   if (result == ProbeResult::kAccepted) {
     Dial(link, address.Target());
     return;
@@ -312,20 +318,24 @@ void Transport::Impl::WritePacket(Link& link, const wire::Packet& packet) {
                      }));
 }
 
+// Each pause half as long again as the one before, shortened at random by up to a half, so that
+// nodes that lost each other at the same moment do not stay in step.
+int64_t Transport::Impl::NextPause(Link& link) {
+  int64_t longest = options_.reconnect_max_ms * kNsPerMs;
+  int64_t pause = options_.reconnect_first_ms * kNsPerMs;
+  for (int i = 0; i < link.attempts && pause < longest; ++i) {
+    pause += pause / 2;
+  }
+  ++link.attempts;
+  pause = std::min(pause, longest);
+  return pause - static_cast<int64_t>(random_.Below(static_cast<uint64_t>(pause / 2) + 1));
+}
+
 void Transport::Impl::AttemptFailed(Link& link, PeerEventKind kind, std::string detail) {
   DropStream(link);
   ++link.counters.attempts_failed;
   link.counters.last_error = detail;
-  // Each pause half as long again as the one before, shortened at random by up to a half, so that
-  // nodes that lost each other at the same moment do not stay in step.
-  int64_t pause = options_.reconnect_first_ms * kNsPerMs;
-  for (int i = 0; i < link.attempts && pause < options_.reconnect_max_ms * kNsPerMs; ++i) {
-    pause += pause / 2;
-  }
-  ++link.attempts;
-  pause = std::min(pause, options_.reconnect_max_ms * kNsPerMs);
-  pause -= static_cast<int64_t>(random_.Below(static_cast<uint64_t>(pause / 2) + 1));
-  link.due_ns = BootTimeNs() + pause;
+  link.due_ns = BootTimeNs() + NextPause(link);
   Event(link, kind, std::move(detail));
 }
 
@@ -334,9 +344,13 @@ void Transport::Impl::Lost(Link& link, PeerEventKind kind, std::string detail) {
   DropStream(link);
   ++link.counters.disconnects;
   link.counters.last_error = detail;
-  link.attempts = stable ? 0 : link.attempts + 1;
-  // At once: whether somebody listens there is what the owner wants to know next.
-  link.due_ns = link.attempts < 4 ? 0 : BootTimeNs() + options_.reconnect_max_ms * kNsPerMs;
+  // At once: whether somebody listens there is what the owner wants to know next. But who accepts
+  // and breaks again and again is dialed ever more rarely.
+  link.due_ns = 0;
+  if (stable) {
+    link.attempts = 0;
+  }
+  link.dial_after_ns = stable ? 0 : BootTimeNs() + NextPause(link);
   Event(link, kind, std::move(detail));
 }
 

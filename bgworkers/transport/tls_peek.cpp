@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -50,6 +51,29 @@ struct Socket {
 
   int fd = -1;
   int64_t deadline_ns;
+};
+
+// OpenSSL writes to sockets without MSG_NOSIGNAL: a peer that has closed its end must not end the
+// caller.
+class PipeGuard {
+ public:
+  PipeGuard() {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  ~PipeGuard() {
+    timespec now{};
+    while (sigismember(&before_, SIGPIPE) == 0 && sigtimedwait(&pipe_, nullptr, &now) == SIGPIPE) {
+    }
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  PipeGuard(const PipeGuard&) = delete;
+  PipeGuard& operator=(const PipeGuard&) = delete;
+
+ private:
+  sigset_t pipe_;
+  sigset_t before_;
 };
 
 // Empty, or why not.
@@ -112,6 +136,7 @@ Status Handshake(SSL* ssl, const Socket& socket, const std::string& host, uint16
 
 Result<PresentedCertificates> PeekCertificates(const std::string& host, uint16_t port,
                                                int timeout_ms) {
+  PipeGuard no_signal;
   Socket socket(BootTimeNs() + timeout_ms * kNsPerMs);
   Status status = Connect(socket, host, port);
   if (!status.ok()) {
