@@ -130,6 +130,9 @@ AgentOutput Agent::Step(const AgentInputs& in) {
 }
 
 void Agent::Enter(AgentState next, const Context& c) {
+  if (next == AgentState::kStarting) {
+    boot_ = c.facts.boot;
+  }
   if (next == AgentState::kFollowing) {
     follow_node_ = c.app.node;
     follow_timeline_ = c.app.timeline;

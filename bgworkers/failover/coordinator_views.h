@@ -23,7 +23,8 @@ inline const NodeReport* AnyReport(const CoordinatorInputs& in, NodeId node) {
 // The node answers: its last report is recent and its stream was not reset since.
 inline const NodeReport* FreshReport(const CoordinatorInputs& in, NodeId node) {
   const PeerView* view = FindView(in, node);
-  if (view == nullptr || !view->report || view->reset_at > view->received_at ||
+  if (view == nullptr || !view->report ||
+      (view->reset_at != 0 && view->reset_at >= view->received_at) ||
       view->Age(in.now) > in.cluster.settings().failure_timeout) {
     return nullptr;
   }

@@ -1,0 +1,485 @@
+#include "bgworkers/failover/agent.h"
+
+#include <gtest/gtest.h>
+
+#include "bgworkers/failover/test/fixture.h"
+
+namespace pgquorum::failover {
+namespace {
+
+// One agent (node 2 unless said otherwise) with facts that a test changes between steps.
+struct Bench {
+  Log log;
+  NodeId self;
+  Agent agent;
+  LocalFacts facts;
+  PeerViews peers;
+  TimeNs now = 1'000'000 * kMs;
+  TimeNs lease = 0;
+  bool current = true;
+  AgentOutput out;
+
+  explicit Bench(NodeId node = kB) : self(node), agent(node) {
+    log.Group();
+    facts.boot = BootId(20 + node.value());
+    facts.pg = PgState::kStandby;
+    facts.history = {{{Timeline(1), Lsn(100)}}, Timeline(2), Lsn(500)};
+    facts.boot_end = Lsn(500);
+    facts.replay_settled = true;
+    facts.ordered_timeline = Timeline();
+  }
+  AgentState Step() {
+    now += 10 * kMs;
+    AgentInputs in{log.state, facts, peers, now, lease, current};
+    out = agent.Step(in);
+    return agent.state();
+  }
+  template <typename T>
+  bool Wants() const {
+    for (const Action& action : out.actions) {
+      if (std::holds_alternative<T>(action)) {
+        return true;
+      }
+    }
+    return false;
+  }
+  // The primary of the appointment reports that it is promoted.
+  void PrimaryReports() {
+    const Appointment& app = log.state.appointment();
+    NodeReport report;
+    report.node = app.node;
+    report.boot = app.boot;
+    report.worker = 1;
+    report.sequence = ++sequence;
+    report.pg = PgState::kPrimary;
+    report.known_epoch = app.epoch;
+    report.history = {{{Timeline(1), Lsn(100)}}, Timeline(2), Lsn(900)};
+    if (app.timeline != Timeline(2)) {
+      report.history = {{{Timeline(1), Lsn(100)}, {Timeline(2), Lsn(500)}}, app.timeline, Lsn(900)};
+    }
+    report.checkpointed = app.timeline;
+    peers[app.node].report = report;
+    peers[app.node].received_at = now;
+  }
+  void Follow() {
+    PrimaryReports();
+    ASSERT_EQ(Step(), AgentState::kFollowing);
+    facts.upstream = log.state.appointment().node;
+    facts.upstream_timeline = log.state.appointment().timeline;
+    facts.receiver_running = true;
+    facts.replay_settled = false;
+    facts.receive_timeline = facts.upstream_timeline;
+    facts.receive_lsn = Lsn(900);
+    Step();
+  }
+  void Stopped() {
+    facts.upstream = NodeId();
+    facts.upstream_timeline = Timeline();
+    facts.receiver_running = false;
+    facts.replay_settled = true;
+  }
+  void Pledge() {
+    log.RevokeIt();
+    Step();
+    Stopped();
+    Step();
+    facts.pledge_epoch = log.epoch();
+    ASSERT_EQ(Step(), AgentState::kPledged);
+  }
+  // This node is appointed and becomes a settled primary.
+  void Lead() {
+    Pledge();
+    Appoint appoint = log.AppointmentOf(self, {kB, kC}, 1);
+    appoint.boot = facts.boot;
+    ASSERT_TRUE(log.Apply(appoint).status.ok());
+    ASSERT_EQ(Step(), AgentState::kPreparing);
+    facts.list_epoch = log.epoch();
+    facts.list_version = log.state.rule().version;
+    ASSERT_EQ(Step(), AgentState::kPromoting);
+    ASSERT_TRUE(Wants<Promote>());
+    Timeline t = log.state.appointment().timeline;
+    facts.ordered_timeline = t;
+    facts.pg = PgState::kPrimary;
+    facts.history = {{{Timeline(1), Lsn(100)}, {Timeline(2), Lsn(500)}}, t, Lsn(600)};
+    ASSERT_EQ(Step(), AgentState::kMarking);
+    ASSERT_TRUE(Wants<WriteMarker>());
+    facts.marker = {t, Lsn(600)};
+    ASSERT_EQ(Step(), AgentState::kBarrier);
+    EXPECT_FALSE(Wants<OpenGate>());
+    log.SettleIt();
+    lease = now + 2000 * kMs;
+    ASSERT_EQ(Step(), AgentState::kPrimary);
+    ASSERT_TRUE(Wants<OpenGate>());
+    facts.gate_open = true;
+    facts.admission = Admission::kClients;
+    facts.checkpointed = t;
+    Step();
+  }
+  uint64_t sequence = 0;
+};
+
+TEST(Agent, FollowsOnlyAfterComparingHistories) {
+  Bench b;
+  EXPECT_EQ(b.Step(), AgentState::kWaiting);
+  b.PrimaryReports();
+  b.facts.replay_settled = false;
+  EXPECT_EQ(b.Step(), AgentState::kWaiting);  // the own position is not known yet
+  EXPECT_TRUE(b.Wants<SettleReplay>());
+  b.facts.replay_settled = true;
+  EXPECT_EQ(b.Step(), AgentState::kFollowing);
+  ASSERT_TRUE(b.Wants<SetUpstream>());
+  EXPECT_EQ(ToString(b.out.actions[0]), "follow 1 as node2.t2");
+}
+
+TEST(Agent, AdmitsClientsWhenPastItsOwnOldEnd) {
+  Bench b;
+  b.Follow();
+  EXPECT_TRUE(b.Wants<Admit>());
+  Bench behind;
+  behind.PrimaryReports();
+  behind.Step();
+  behind.facts.upstream = kA;
+  behind.facts.upstream_timeline = Timeline(2);
+  behind.facts.receiver_running = true;
+  behind.facts.receive_timeline = Timeline(2);
+  behind.facts.receive_lsn = Lsn(400);
+  behind.Step();
+  EXPECT_FALSE(behind.Wants<Admit>());
+}
+
+TEST(Agent, PledgesInOrder) {
+  Bench b;
+  b.Follow();
+  b.log.RevokeIt();
+  EXPECT_EQ(b.Step(), AgentState::kRecruitStop);
+  EXPECT_TRUE(b.Wants<ClearUpstream>());
+  EXPECT_TRUE(b.Wants<StopReceiver>());
+  EXPECT_FALSE(b.Wants<WritePledge>());
+  EXPECT_FALSE(b.out.report.pledge_position);
+  b.facts.upstream = NodeId();
+  EXPECT_EQ(b.Step(), AgentState::kRecruitStop);  // the receiver still runs
+  b.facts.receiver_running = false;
+  EXPECT_EQ(b.Step(), AgentState::kRecruitSettle);
+  EXPECT_TRUE(b.Wants<SettleReplay>());
+  b.facts.replay_settled = true;
+  EXPECT_EQ(b.Step(), AgentState::kRecruitPledge);
+  EXPECT_TRUE(b.Wants<WritePledge>());
+  EXPECT_FALSE(b.out.report.pledge_position);
+  b.facts.pledge_epoch = b.log.epoch();
+  EXPECT_EQ(b.Step(), AgentState::kPledged);
+  EXPECT_EQ(b.out.report.pledge_position, (Position{Timeline(2), Lsn(500)}));
+  EXPECT_TRUE(b.out.report_now);
+  b.log.RevokeIt(Reason::kForced);
+  EXPECT_EQ(b.Step(), AgentState::kRecruitPledge);
+  EXPECT_FALSE(b.out.report.pledge_position);
+}
+
+TEST(Agent, RecruitingEndsWithAnAppointment) {
+  for (int stage = 0; stage < 3; ++stage) {
+    Bench b;
+    b.Follow();
+    b.log.RevokeIt();
+    b.Step();
+    if (stage > 0) {
+      b.facts.upstream = NodeId();
+      b.facts.receiver_running = false;
+      b.Step();
+    }
+    if (stage > 1) {
+      b.facts.replay_settled = true;
+      b.Step();
+    }
+    b.log.Apply(b.log.AppointmentOf(kC, {kB, kC}, 1));
+    EXPECT_EQ(b.Step(), AgentState::kWaiting) << stage;
+  }
+}
+
+TEST(Agent, LeadsThroughTheBarrier) {
+  Bench b;
+  b.Lead();
+  EXPECT_EQ(b.out.lease_epoch, b.log.epoch());
+  b.lease = b.now;
+  b.Step();
+  EXPECT_TRUE(b.Wants<CloseGate>());
+  b.facts.gate_open = false;
+  b.lease = b.now + 2000 * kMs;
+  b.Step();
+  EXPECT_TRUE(b.Wants<OpenGate>());  // renewed in the same epoch
+}
+
+TEST(Agent, LastingLossOfTheLeaseDemotes) {
+  Bench b;
+  b.Lead();
+  b.lease = b.now;
+  b.Step();
+  b.now += 11'000 * kMs;
+  EXPECT_EQ(b.Step(), AgentState::kDemoting);
+  EXPECT_TRUE(b.Wants<DemoteRestart>());
+}
+
+TEST(Agent, RevokedPrimaryClosesItsGateAndDemotes) {
+  Bench b;
+  b.Lead();
+  b.log.RevokeIt();
+  EXPECT_EQ(b.Step(), AgentState::kDemoting);
+  ASSERT_GE(b.out.actions.size(), 2u);
+  EXPECT_TRUE(std::holds_alternative<CloseGate>(b.out.actions.front()));
+  EXPECT_TRUE(std::holds_alternative<DemoteRestart>(b.out.actions.back()));
+  b.facts.boot = BootId(99);
+  b.facts.pg = PgState::kStandby;
+  b.facts.gate_open = false;
+  b.facts.replay_settled = true;
+  EXPECT_EQ(b.Step(), AgentState::kRecruitPledge);
+}
+
+TEST(Agent, StaleAppointmentIsNotObeyed) {
+  Bench b;
+  b.Pledge();
+  Appoint appoint = b.log.AppointmentOf(kB, {kB, kC}, 1);
+  appoint.boot = BootId(1);  // an earlier start
+  b.log.Apply(appoint);
+  EXPECT_EQ(b.Step(), AgentState::kResuming);
+  EXPECT_FALSE(b.Wants<Promote>());
+  EXPECT_TRUE(b.out.report.wants_resume);
+  b.log.Apply(Resume{b.log.epoch(), kB, b.facts.boot, Timeline(), 0});
+  EXPECT_EQ(b.Step(), AgentState::kPreparing);
+}
+
+TEST(Agent, SupersededBeforeThePromotion) {
+  Bench b;
+  b.Pledge();
+  Appoint appoint = b.log.AppointmentOf(kB, {kB, kC}, 1);
+  appoint.boot = b.facts.boot;
+  b.log.Apply(appoint);
+  EXPECT_EQ(b.Step(), AgentState::kPreparing);
+  b.log.RevokeIt();
+  EXPECT_EQ(b.Step(), AgentState::kRecruitPledge);
+}
+
+TEST(Agent, NeverPromotesBehindTheForkOfItsAppointment) {
+  Bench b;
+  b.Pledge();
+  Appoint appoint = b.log.AppointmentOf(kB, {kB, kC}, 1);
+  appoint.boot = b.facts.boot;
+  appoint.position.lsn = Lsn(501);
+  b.log.Apply(appoint);
+  b.facts.list_epoch = b.log.epoch();
+  EXPECT_EQ(b.Step(), AgentState::kPreparing);
+  EXPECT_NE(b.agent.detail(), "");
+}
+
+TEST(Agent, PromotionByHandIsMarkedThenDemoted) {
+  Bench b;
+  b.facts.pg = PgState::kPrimary;
+  b.facts.history.timeline = Timeline(3);
+  EXPECT_EQ(b.Step(), AgentState::kDemoting);
+  EXPECT_TRUE(b.Wants<MarkForeignTimeline>());
+  EXPECT_FALSE(b.Wants<DemoteRestart>());  // durable first
+  b.facts.foreign_timeline = Timeline(3);
+  b.Step();
+  EXPECT_TRUE(b.Wants<DemoteRestart>());
+}
+
+TEST(Agent, RestartedWorkerWaitsForTheLogBeforeItJudges) {
+  Bench b;
+  b.facts.pg = PgState::kPrimary;
+  b.facts.history.timeline = Timeline(3);
+  b.facts.ordered_timeline = Timeline(3);
+  b.current = false;
+  EXPECT_EQ(b.Step(), AgentState::kStarting);
+  b.now += 11'000 * kMs;
+  EXPECT_EQ(b.Step(), AgentState::kDemoting);
+  EXPECT_FALSE(b.Wants<MarkForeignTimeline>());
+}
+
+TEST(Agent, RestartedWorkerTakesUpItsState) {
+  Bench follower;
+  follower.facts.upstream = kA;
+  follower.facts.upstream_timeline = Timeline(2);
+  follower.facts.replay_settled = false;
+  EXPECT_EQ(follower.Step(), AgentState::kFollowing);
+  Bench b;
+  b.Lead();
+  b.agent = Agent(kB);
+  EXPECT_EQ(b.Step(), AgentState::kPrimary);
+  EXPECT_FALSE(b.Wants<CloseGate>());
+}
+
+TEST(Agent, DivergedNodeRewindsAfterLeavingTheVoters) {
+  Bench b;
+  b.facts.history = {{{Timeline(1), Lsn(100)}, {Timeline(2), Lsn(450)}}, Timeline(7), Lsn(600)};
+  b.PrimaryReports();
+  EXPECT_EQ(b.Step(), AgentState::kRepairing);
+  EXPECT_FALSE(b.Wants<Rewind>());
+  EXPECT_EQ(b.out.report.repair, Repair::kNeedsRewind);
+  uint64_t version = b.log.state.rule().version;
+  b.log.Apply(ChangeRule{b.log.epoch(), version, {kA, kB, kC}, 1, {kC}, 1, false});
+  b.log.Apply(ChangeRule{b.log.epoch(), version + 1, {kA, kC}, 1, {kC}, 1, true});
+  b.peers[kA].report->checkpointed = Timeline(1);
+  b.Step();
+  EXPECT_FALSE(b.Wants<Rewind>());  // not before the primary's checkpoint
+  b.PrimaryReports();
+  b.current = false;
+  b.Step();
+  EXPECT_FALSE(b.Wants<Rewind>());
+  b.current = true;
+  b.Step();
+  EXPECT_TRUE(b.Wants<Rewind>());
+  b.facts.repair_attempts = 3;
+  b.Step();
+  EXPECT_TRUE(b.Wants<Reclone>());
+  EXPECT_EQ(b.out.report.repair, Repair::kNeedsReclone);
+}
+
+TEST(Agent, LeaveToRepairInPlace) {
+  Bench b;
+  b.facts.history = {{{Timeline(1), Lsn(100)}, {Timeline(2), Lsn(450)}}, Timeline(7), Lsn(600)};
+  b.PrimaryReports();
+  b.Step();
+  b.log.Apply(AllowRepair{b.log.epoch(), kB});
+  b.Step();
+  EXPECT_TRUE(b.Wants<Rewind>());
+}
+
+TEST(Agent, RestoredVoterIsOnlyGoodForANewCopy) {
+  Bench b;
+  b.facts.restored = true;
+  b.PrimaryReports();
+  EXPECT_EQ(b.Step(), AgentState::kRepairing);
+  EXPECT_FALSE(b.Wants<AcceptDataDirectory>());
+  b.log.RevokeIt();
+  EXPECT_EQ(b.Step(), AgentState::kRepairing);  // does not count as a recruit
+}
+
+TEST(Agent, RecycledWalNeedsAReclone) {
+  Bench b;
+  b.Follow();
+  b.facts.stream_error = StreamError::kWalRecycled;
+  EXPECT_EQ(b.Step(), AgentState::kRepairing);
+  EXPECT_EQ(b.out.report.repair, Repair::kNeedsReclone);
+}
+
+TEST(Agent, SameTimelineBegunByHandNeedsAReclone) {
+  Bench b;
+  b.facts.foreign_timeline = Timeline(2);
+  b.PrimaryReports();
+  EXPECT_EQ(b.Step(), AgentState::kRepairing);
+  EXPECT_EQ(b.out.report.repair, Repair::kNeedsReclone);
+}
+
+TEST(Agent, FetchesItsTailFromARecruit) {
+  Bench b;
+  b.Pledge();
+  NodeReport source;
+  source.node = kC;
+  source.pledge_epoch = b.log.epoch();
+  source.pledge_position = Position{Timeline(2), Lsn(700)};
+  source.history = {{{Timeline(1), Lsn(100)}}, Timeline(2), Lsn(700)};
+  b.peers[kC].report = source;
+  b.log.Apply(FetchTail{b.log.epoch(), kB, kC, {Timeline(2), Lsn(700)}});
+  EXPECT_EQ(b.Step(), AgentState::kFetching);
+  EXPECT_TRUE(b.Wants<SetUpstream>());
+  EXPECT_FALSE(b.out.report.pledge_position);
+  b.facts.upstream = kC;
+  b.facts.receiver_running = true;
+  b.facts.receive_timeline = Timeline(2);
+  b.facts.receive_lsn = Lsn(700);
+  EXPECT_EQ(b.Step(), AgentState::kRecruitStop);
+  Bench abandoned;
+  abandoned.Pledge();
+  abandoned.peers[kC].report = source;
+  abandoned.log.Apply(FetchTail{abandoned.log.epoch(), kB, kC, {Timeline(2), Lsn(700)}});
+  EXPECT_EQ(abandoned.Step(), AgentState::kFetching);
+  abandoned.log.Apply(abandoned.log.AppointmentOf(kC, {kB, kC}, 1));
+  EXPECT_EQ(abandoned.Step(), AgentState::kWaiting);
+}
+
+TEST(Agent, SwitchoverDrainsThenHandsOver) {
+  Bench b;
+  b.Lead();
+  RequestFailover request;
+  request.id = RequestId(5);
+  request.target = kC;
+  b.log.Apply(request);
+  b.log.Apply(BeginDrain{request.id, b.log.epoch(), kC});
+  EXPECT_EQ(b.Step(), AgentState::kDraining);
+  EXPECT_TRUE(b.Wants<Checkpoint>());
+  EXPECT_FALSE(b.Wants<CloseGate>());  // the checkpoint runs while clients write
+  b.facts.checkpoint_tag = 5;
+  b.Step();
+  ASSERT_TRUE(b.Wants<CloseGate>());
+  b.facts.gate_open = false;
+  b.facts.commits_in_flight = 1;
+  b.Step();
+  EXPECT_FALSE(b.out.report.drained);
+  b.facts.commits_in_flight = 0;
+  b.Step();
+  EXPECT_EQ(b.out.report.drained, request.id);
+  Bench undone = b;
+  undone.log.Apply(FinishRequest{request.id, RequestOutcome::kFailed, ""});
+  EXPECT_EQ(undone.Step(), AgentState::kPrimary);
+  EXPECT_TRUE(undone.Wants<OpenGate>());
+  b.log.Apply(Revoke{b.log.epoch(), Reason::kSwitchover, request.id, 0, 0, false});
+  EXPECT_EQ(b.Step(), AgentState::kHandingOver);
+  EXPECT_TRUE(b.Wants<FastStop>());
+  b.now += 1100 * kMs;
+  EXPECT_EQ(b.Step(), AgentState::kDemoting);
+}
+
+TEST(Agent, SwitchoverTargetAwaitsTheLastBytes) {
+  Bench b;
+  b.Follow();
+  RequestFailover request;
+  request.id = RequestId(5);
+  request.target = kB;
+  b.log.Apply(request);
+  b.log.Apply(Revoke{b.log.epoch(), Reason::kSwitchover, request.id, 0, 0, false});
+  EXPECT_EQ(b.Step(), AgentState::kFollowing);
+  Bench late = b;
+  late.now += 1100 * kMs;
+  EXPECT_EQ(late.Step(), AgentState::kRecruitStop);
+  b.facts.receiver_running = false;
+  EXPECT_EQ(b.Step(), AgentState::kRecruitStop);
+}
+
+TEST(Agent, QuarantineWitnessAndRestart) {
+  Bench b;
+  b.facts.quarantine = "state directory is foreign";
+  EXPECT_EQ(b.Step(), AgentState::kClosed);
+  EXPECT_EQ(b.out.report.repair, Repair::kQuarantined);
+  b.facts.quarantine.clear();
+  EXPECT_EQ(b.Step(), AgentState::kWaiting);
+  b.facts.boot = BootId(77);
+  EXPECT_EQ(b.Step(), AgentState::kWaiting);  // by way of starting
+  Bench witness;
+  witness.facts = LocalFacts();
+  witness.facts.witness = true;
+  EXPECT_EQ(witness.Step(), AgentState::kWitness);
+  EXPECT_TRUE(witness.out.actions.empty());
+}
+
+TEST(Agent, ActionsAreRepeatedOnlyAfterASecond) {
+  Bench b;
+  b.PrimaryReports();
+  b.Step();
+  EXPECT_TRUE(b.Wants<SetUpstream>());
+  b.Step();
+  EXPECT_FALSE(b.Wants<SetUpstream>());
+  EXPECT_LE(b.out.wake_at, b.now + 1000 * kMs);
+  b.now += 1000 * kMs;
+  b.Step();
+  EXPECT_TRUE(b.Wants<SetUpstream>());
+}
+
+TEST(Agent, TheTableIsSound) {
+  std::set<AgentState> reached = {AgentState::kStarting};
+  for (const Transition& t : Agent::Transitions()) {
+    EXPECT_NE(t.from, t.to) << t.condition;
+    reached.insert(t.to);
+  }
+  EXPECT_EQ(reached.size(), kAgentStates);
+  EXPECT_NE(Agent::DumpTransitions().find("| barrier | settled | primary |"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace pgquorum::failover
