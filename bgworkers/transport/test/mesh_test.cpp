@@ -1,7 +1,10 @@
 // Transports of one process that talk over the loopback address.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 
 #include "bgworkers/transport/test/harness.h"
 
@@ -261,6 +264,31 @@ TEST_F(Mesh, PlainTcpWhenAskedFor) {
   first->Send(2, Channel::kLease, "lease");
   ASSERT_TRUE(second.AwaitFrames(1));
   EXPECT_EQ(second.frames()[0].channel, Channel::kLease);
+}
+
+// PostgreSQL's signal handlers must run on the main thread alone.
+TEST_F(Mesh, EveryOtherThreadHasAllSignalsBlocked) {
+  Build(2);
+  // SIGKILL (9) and SIGSTOP (19) cannot be blocked; 32 and 33 are the C library's own.
+  constexpr uint64_t kMust = ~((1ULL << 8) | (1ULL << 18) | (1ULL << 31) | (1ULL << 32));
+  int threads = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream status(task.path() / "status");
+    uint64_t blocked = 0;
+    for (std::string line; std::getline(status, line);) {
+      if (line.rfind("SigBlk:", 0) == 0) {
+        blocked = std::stoull(line.substr(7), nullptr, 16);
+      }
+    }
+    if (task.path().filename() == std::to_string(getpid())) {
+      EXPECT_EQ(blocked, 0U) << "the caller's mask is put back";
+    } else {
+      ++threads;
+      EXPECT_EQ(blocked & kMust, kMust) << task.path();
+    }
+  }
+  EXPECT_GE(threads, 4);
+  RecordProperty("threads", threads);
 }
 
 TEST(Options, AreChecked) {
