@@ -65,6 +65,8 @@ HealthVerdict JudgeStandby(const HealthInputs& in, const NodeReport& report) {
     v.reason = "it has not received the primary's timeline yet";
   } else if (v.lag_ms > kHealthyLagMs) {
     v.reason = "replay is more than two seconds behind";
+  } else if (v.lag_bytes > kHealthyLagBytes) {
+    v.reason = "it lacks more than 16 MB of the primary's WAL";
   } else {
     v.health = Health::kHealthy;
     v.score = 100 - static_cast<int32_t>(v.lag_ms / 100);

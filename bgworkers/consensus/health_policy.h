@@ -30,6 +30,7 @@ struct HealthVerdict {
 
 // A standby further behind than this is not healthy.
 inline constexpr int64_t kHealthyLagMs = 2000;
+inline constexpr int64_t kHealthyLagBytes = int64_t{16} << 20;
 // A node whose last report is older than this many heartbeat intervals is not known any more.
 inline constexpr int64_t kStaleHeartbeats = 20;
 

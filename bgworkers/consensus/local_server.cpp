@@ -162,7 +162,14 @@ void LocalServer::RefreshReplay(const PostgresFacts& pg) {
   }
   facts_.receive_age_ms =
       pg.receiver.wal_age_ms < 0 ? 0 : static_cast<uint32_t>(pg.receiver.wal_age_ms);
-  facts_.replay_lag_ms = static_cast<uint32_t>(pg.replay.lag_ms);
+  // The age of the last commit says too much after a quiet hour: one new record, not yet replayed,
+  // is no hour's lag. So it counts no longer than this node has not been caught up.
+  TimeNs now = static_cast<TimeNs>(shmem::BootTimeNs());
+  if (pg.replay.lag_ms == 0 || behind_since_ == 0) {
+    behind_since_ = now;
+  }
+  facts_.replay_lag_ms = static_cast<uint32_t>(
+      std::min<int64_t>(pg.replay.lag_ms, (now - behind_since_) / failover::kMs));
   facts_.replay_settled = false;
   if (!pg.in_recovery) {
     return;
@@ -181,7 +188,6 @@ void LocalServer::RefreshReplay(const PostgresFacts& pg) {
     }
   } else {
     facts_.detail = replay_end_.obstacle();
-    TimeNs now = static_cast<TimeNs>(shmem::BootTimeNs());
     if (settle_asked_ != 0 && now - settle_asked_ > kReplayPatience) {
       settle_asked_ = now;
       Result<int> cancelled = CancelReplayConflicts();

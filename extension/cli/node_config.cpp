@@ -42,7 +42,6 @@ constexpr Fixed kFixed[] = {
     {"full_page_writes", "on", "pg_rewind needs it"},
     {"restart_after_crash", "on", "a crashed backend must not end the node"},
     {"recovery_target_timeline", "latest", "standbys follow a new primary"},
-    {"wal_retrieve_retry_interval", "100ms", "standbys follow a new primary at once"},
     {"wal_receiver_status_interval", "1s", "lag is known to a second"},
 };
 

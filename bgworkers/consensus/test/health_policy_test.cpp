@@ -104,6 +104,13 @@ TEST_F(HealthPolicy, StandbyMoreThanTwoSecondsBehindIsDegraded) {
   EXPECT_EQ(Judge(2).health, Health::kDegraded);
 }
 
+TEST_F(HealthPolicy, StandbyThatLacksMuchWalIsDegraded) {
+  primary_.report->history.end = failover::Lsn(900 + kHealthyLagBytes);
+  EXPECT_EQ(Judge(2).health, Health::kHealthy);
+  primary_.report->history.end = failover::Lsn(901 + kHealthyLagBytes);
+  EXPECT_EQ(Judge(2).health, Health::kDegraded);
+}
+
 TEST_F(HealthPolicy, StandbyOnAnOldTimelineIsDegraded) {
   standby_.report->receive_timeline = failover::Timeline(1);
   EXPECT_EQ(Judge(2).health, Health::kDegraded);
