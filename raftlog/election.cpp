@@ -28,11 +28,14 @@ uint32_t Core::PriorityDelay() const {
 
 // True while a leader may rely on this node not to elect another one.
 bool Core::InLease() const {
-  if (!options_.check_quorum || PGQUORUM_RAFT_BUG(kVoteDespiteLease)) {
+  if (!options_.check_quorum) {
     return false;
   }
   if (role_ == Role::kLeader) {
     return true;
+  }
+  if (PGQUORUM_RAFT_BUG(kVoteDespiteLease)) {
+    return false;
   }
   return lease_elapsed_ < options_.election_ticks;
 }

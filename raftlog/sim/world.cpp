@@ -47,7 +47,10 @@ Plan World::DrawPlan() {
   plan.sync_us_max = kSyncs[random_.Below(4)];
   constexpr uint64_t kGaps[] = {40'000, 150'000, 400'000, 800'000};
   plan.fault_gap_us = kGaps[random_.Below(4)];
-  plan.client_gap_us = random_.Between(1'000, 20'000);
+  // Quiet worlds too: a node that hears no leader has an up-to-date log only when little is
+  // written.
+  constexpr uint64_t kClientGaps[] = {2'000, 10'000, 20'000, 200'000};
+  plan.client_gap_us = kClientGaps[random_.Below(4)];
   plan.chaos_us = random_.Between(1'000'000, 3'000'000);
   plan.crash_permille = random_.Chance(1, 2) ? 0 : static_cast<uint32_t>(random_.Below(8));
   constexpr uint32_t kSnapshots[] = {5, 20, 100, 1'000'000};
@@ -64,6 +67,13 @@ Plan World::DrawPlan() {
   // Without pre-vote a node that hears nobody does disturb the others: that is what it is for.
   plan.lasting_cut = random_.Chance(1, 4) && plan.pre_vote;
   plan.small_limits = random_.Chance(1, 4);
+  if (plan.read_heavy) {
+    // Answers that outlive their asker: quick restarts, late messages, many reads under way.
+    plan.client_gap_us = 2'000;
+    plan.late_permille = 100;
+    plan.restart_us_max = 40'000;
+    plan.fault_gap_us = std::min<uint64_t>(plan.fault_gap_us, 150'000);
+  }
   return plan;
 }
 
