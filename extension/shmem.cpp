@@ -167,8 +167,8 @@ void RenewLease(uint64_t lease_deadline_ns) {
 void AcceptLists(const std::vector<std::string>& lists) {
   shared::Gate& gate = Attach()->gate;
   PGQUORUM_CHECK(lists.size() <= std::size(gate.accepted_list_hash));
-  // Between the two stores any value goes; only this process causes reloads while it writes.
-  gate.accepted_list_count.store(0);
+  // The values before their number: in between a process may refuse a value that goes, and keeps
+  // the one it has, but never takes one that does not.
   for (std::size_t i = 0; i < lists.size(); ++i) {
     gate.accepted_list_hash[i].store(shared::ListHash(lists[i]));
   }
