@@ -95,6 +95,10 @@ struct HostOptions {
   uint64_t snapshot_interval_ms = 0;
   uint64_t retain_entries = 5'000;  // kept behind a snapshot for slow followers
 
+  // Proposals that arrive while this node's disk is writing wait for it (at most a tick) and then
+  // go out together: fewer messages and writes with many clients, but the two other nodes could
+  // have committed them meanwhile. Off until it is shown to pay on a quiet machine (raftlog/bench).
+  bool gather_proposals = false;
   uint32_t stall_ticks = 8;               // the core's thread slept this long: Core::NoteStall
   uint64_t proposal_timeout_ms = 10'000;  // then kErrOutcomeUnknown
   // Bounds. Beyond them: messages are dropped (Raft repeats them), proposals refused

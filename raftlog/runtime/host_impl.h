@@ -125,6 +125,8 @@ class Host::Impl {
   uint64_t last_boottime_ns_ = 0;
   Index appended_;  // what on_appended was told
   Index applied_;
+  uint64_t submitted_ = 0;  // sequence of the newest batch given to the writer
+  uint64_t durable_ = 0;    // and of the newest confirmed one
   bool refilling_ = false;
   bool refill_done_ = false;  // to be told to the log with the next batch
   uint64_t next_request_ = 1;

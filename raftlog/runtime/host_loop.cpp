@@ -31,7 +31,9 @@ void Host::Impl::Loop() {
   last_boottime_ns_ = BootTimeNs();
   InboxContent content;
   while (!inbox_.closed()) {
-    inbox_.Take(content, next_tick_);
+    // Never held back longer than a tick: a stuck disk must not keep proposals from being refused.
+    bool writing = submitted_ > durable_;
+    inbox_.Take(content, next_tick_, options_.gather_proposals && writing);
     Feed(content);
     Drain();
     MaybeTick();
@@ -40,7 +42,7 @@ void Host::Impl::Loop() {
   if (fatal_.ok()) {
     fatal_ = Status::Error(kErrStopped, "the Raft instance was stopped");
   }
-  inbox_.Take(content, Clock::now());
+  inbox_.Take(content, Clock::now(), false);
   Feed(content);
   FailAll(fatal_);
 }
@@ -49,6 +51,7 @@ void Host::Impl::Loop() {
 void Host::Impl::Feed(InboxContent& content) {
   if (fatal_.ok()) {
     if (content.durable) {
+      durable_ = content.durable->sequence;
       core_->Persisted(content.durable->sequence, content.durable->term, content.durable->index);
     }
     bool disk_behind = writer_->queued_bytes() > options_.max_unwritten_bytes;
@@ -191,6 +194,7 @@ void Host::Impl::ObserveEntries(const Persist& persist) {
 
 void Host::Impl::SubmitPersist(Persist persist) {
   LogJob job;
+  submitted_ = persist.sequence;
   job.persist = std::move(persist);
   if (refilling_ && !core_->refilling()) {
     refilling_ = false;

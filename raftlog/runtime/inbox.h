@@ -37,7 +37,8 @@ struct InboxContent {
   std::vector<Proposal> proposals;
   uint64_t message_bytes = 0;
 
-  bool empty() const { return !durable && tasks.empty() && messages.empty() && proposals.empty(); }
+  bool HasInput() const { return durable || !tasks.empty() || !messages.empty(); }
+  bool empty() const { return !HasInput() && proposals.empty(); }
 };
 
 class Inbox {
@@ -82,12 +83,19 @@ class Inbox {
     return taken ? Admission::kTaken : (full ? Admission::kFull : Admission::kClosed);
   }
 
-  // Waits until there is something, Wake, Close or `deadline`. Replaces `content`.
-  void Take(InboxContent& content, std::chrono::steady_clock::time_point deadline) {
+  // Waits until there is something, Close or `deadline`. Replaces `content`. With
+  // `gather_proposals` they alone do not end the wait and stay behind, until the deadline.
+  void Take(InboxContent& content, std::chrono::steady_clock::time_point deadline,
+            bool gather_proposals) {
     content = InboxContent();
     std::unique_lock lock(mutex_);
-    wake_.wait_until(lock, deadline, [this] { return closed_ || !content_.empty(); });
+    bool woken = wake_.wait_until(lock, deadline, [this, gather_proposals] {
+      return closed_ || (gather_proposals ? content_.HasInput() : !content_.empty());
+    });
     std::swap(content, content_);
+    if (woken && gather_proposals && !closed_) {
+      std::swap(content.proposals, content_.proposals);
+    }
   }
   // Closed at first.
   void Open() {

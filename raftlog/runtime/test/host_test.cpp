@@ -26,6 +26,32 @@ TEST(Host, ElectsCommitsAndAppliesEverywhere) {
   }
 }
 
+TEST(Host, GatheredProposalsAreAllCommittedInOrder) {
+  Cluster cluster(3);
+  for (uint64_t id = 1; id <= 3; ++id) {
+    HostOptions options = cluster.OptionsFor(NodeId(id));
+    options.gather_proposals = true;
+    cluster.Start(std::move(options));
+  }
+  NodeId leader = cluster.WaitForLeader();
+  constexpr int kProposals = 500;
+  std::promise<void> all;
+  std::vector<std::string> results;  // touched on the core's thread only, until `all`
+  for (int i = 1; i <= kProposals; ++i) {
+    cluster.host(leader).Propose("x", [&](Status status, Index, std::string result) {
+      EXPECT_TRUE(status.ok()) << status.ToString();
+      results.push_back(std::move(result));
+      if (results.size() == kProposals) {
+        all.set_value();
+      }
+    });
+  }
+  ASSERT_EQ(all.get_future().wait_for(kPatience), std::future_status::ready);
+  for (int i = 1; i <= kProposals; ++i) {
+    EXPECT_EQ(results[static_cast<std::size_t>(i) - 1], std::to_string(i));
+  }
+}
+
 TEST(Host, ASingleFounderLeadsByItself) {
   Cluster cluster(1);
   cluster.StartAll();
