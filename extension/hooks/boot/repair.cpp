@@ -139,6 +139,80 @@ Repair Finish(const RepairPaths& paths, const Intent& intent) {
   return {RepairResult::kDone, intent, ""};
 }
 
+// pg_rewind empties the configuration files long before it fills them again. A server that is
+// killed in between would start without this library, and open the directory. What stops it is a
+// backup_label that no server accepts; it is in place while pg_rewind works, which replaces it at
+// the very end.
+constexpr char kPoison[] = "pgquorum: a rewind of this directory is unfinished\n";
+
+std::string LabelFile(const RepairPaths& paths) {
+  return paths.data_directory + "/backup_label";
+}
+
+Status RemovePoison(const RepairPaths& paths) {
+  Result<std::string> label = identity::ReadFile(LabelFile(paths));
+  bool poisoned = label.ok() && label.value() == kPoison;
+  return poisoned ? identity::RemoveFileDurably(LabelFile(paths)) : Status::Ok();
+}
+
+bool WasShutDownCleanly(const RepairPaths& paths) {
+  ProgramResult run =
+      RunProgram({paths.bin_directory + "/pg_controldata", "-D", paths.data_directory}, nullptr);
+  constexpr char kState[] = "Database cluster state:";
+  std::size_t at = run.output.find(kState);
+  std::size_t value =
+      at == std::string::npos ? at : run.output.find_first_not_of(' ', at + sizeof(kState) - 1);
+  return value != std::string::npos && run.output.compare(value, 9, "shut down") == 0;
+}
+
+std::vector<std::string> RewindCommand(const RepairPaths& paths, const Intent& intent) {
+  return {paths.bin_directory + "/pg_rewind",
+          "--target-pgdata=" + paths.data_directory,
+          "--source-server=" + SourceOf(intent),
+          "--config-file=" + paths.config_file,
+          "--progress",
+          "--no-sync",
+          "--no-ensure-shutdown"};
+}
+
+// What pg_rewind would do by itself, but before the poison is laid. An unreachable source is
+// noticed first: recovery without the standby's signal file ends in a record that the primary never
+// wrote.
+ProgramResult RecoverTarget(const RepairPaths& paths, const Intent& intent,
+                            void (*log)(const char*)) {
+  std::vector<std::string> dry = RewindCommand(paths, intent);
+  dry.emplace_back("--dry-run");
+  ProgramResult run = RunProgram(dry, nullptr);
+  if (run.stopped || RewindLeftTargetUntouched(run.output)) {
+    run.success = false;
+    return run;
+  }
+  return RunProgram({paths.bin_directory + "/postgres", "--single", "-F", "-D",
+                     paths.data_directory, "-c", "config_file=" + paths.config_file, "template1"},
+                    log);
+}
+
+// The program's part, with the lock file aside and the intent touched.
+ProgramResult RewindTarget(const RepairPaths& paths, const Intent& intent,
+                           void (*log)(const char*)) {
+  ProgramResult failed;
+  Status status = RemovePoison(paths);
+  if (status.ok() && !WasShutDownCleanly(paths)) {
+    ProgramResult recovered = RecoverTarget(paths, intent, log);
+    if (!recovered.success) {
+      return recovered;
+    }
+  }
+  if (status.ok()) {
+    status = identity::WriteFileDurably(LabelFile(paths), kPoison);
+  }
+  if (!status.ok()) {
+    failed.ending = status.message();
+    return failed;
+  }
+  return RunProgram(RewindCommand(paths, intent), log);
+}
+
 Repair RunRewind(const RepairPaths& paths, Intent intent, void (*log)(const char*)) {
   bool was_touched = intent.touched;
   Status status = PrepareForSingleUser(paths);
@@ -147,19 +221,22 @@ Repair RunRewind(const RepairPaths& paths, Intent intent, void (*log)(const char
     status = identity::Save(IntentFile(paths), intent);
   }
   if (!status.ok()) {
+    PutLockFileBack(paths);
     intent.touched = was_touched;
     return Failed(paths, intent, was_touched ? RepairResult::kUnfinished : RepairResult::kUntouched,
                   status.message());
   }
-  ProgramResult run = RunProgram(
-      {paths.bin_directory + "/pg_rewind", "--target-pgdata=" + paths.data_directory,
-       "--source-server=" + SourceOf(intent), "--config-file=" + paths.config_file, "--progress"},
-      log);
-  if (run.success) {
-    return Finish(paths, intent);
+  ProgramResult run = RewindTarget(paths, intent, log);
+  bool untouched = !was_touched && RewindLeftTargetUntouched(run.output);
+  if (run.success || untouched) {
+    // It is still there when nothing had to be rewound.
+    status = RemovePoison(paths);
+    if (run.success && status.ok()) {
+      return Finish(paths, intent);
+    }
+    untouched = untouched && status.ok();
   }
   PutLockFileBack(paths);
-  bool untouched = !was_touched && RewindLeftTargetUntouched(run.output);
   Repair failed =
       Failed(paths, intent, untouched ? RepairResult::kUntouched : RepairResult::kUnfinished,
              "pg_rewind: " + Complaint(run));

@@ -22,6 +22,19 @@ def processes_of(postmaster, title):
     return found
 
 
+def processes_of_program(program, directory):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", encoding="utf-8") as line:
+                words = line.read().split("\0")
+        except OSError:
+            continue
+        if words[0].endswith(program) and any(str(directory) in word for word in words):
+            found.append(int(pid))
+    return found
+
+
 def diverged_pair(test):
     """A crashed server with a row that its former standby, now a primary of its own, does not have."""
     old = standalone(test, "member")
@@ -153,6 +166,36 @@ def a_half_rewound_directory_is_never_opened(test):
     assert member.value("SELECT last_repair FROM system.node_status") == "recloned"
 
 
+def a_kill_in_the_middle_of_a_rewind_is_survived(test):
+    member, source = diverged_pair(test)
+    source.sql("CREATE TABLE bulk AS SELECT repeat('x', 1000) FROM generate_series(1, 20000); CHECKPOINT")
+    member.order_repair("rewind", source)
+    run("pg_ctl", "-D", member.data, "-l", member.log, "-W", "start")
+    wait_for(lambda: "need to copy" in member.log.read_text(), "the rewind changes the directory")
+    log = member.log.read_text()
+    postmaster = int(next(line for line in log.splitlines() if "need to copy" in line).split("[")[1].split("]")[0])
+    os.kill(postmaster, signal.SIGKILL)
+    # The program must not go on without its postmaster.
+    wait_for(lambda: not processes_of_program("pg_rewind", member.data), "pg_rewind is gone")
+    wait_for(lambda: not os.path.exists(f"/proc/{postmaster}"), "the postmaster is gone")
+    (member.data / "postmaster.pid").unlink(missing_ok=True)
+    # pg_rewind may have emptied the configuration: a server that does not know pgquorum must not open this.
+    stray = member.root / "stray.log"
+    run("pg_ctl", "-D", member.data, "-l", stray, "-w", "-t", "10", "-o", "-c shared_preload_libraries=''", "start", check=False)
+    assert 'invalid data in file "backup_label"' in stray.read_text(), stray.read_text()
+    for path in (member.state / "conf").iterdir():
+        member.write(member.data / path.name, path.read_text())
+    run("pg_ctl", "-D", member.data, "-l", member.log, "-W", "start")
+    wait_for(lambda: (member.state / "repaired").exists(), "the repair is done", timeout=120)
+    wait_for(lambda: "entering standby mode" in member.log.read_text()[len(log):], "the server runs")
+    with open(member.data / "pgquorum.conf", "a", encoding="ascii") as conf:
+        conf.write(f"primary_conninfo = 'host=127.0.0.1 port={source.port} user=postgres'\n")
+    member.reload()
+    wait_rows(member, [1, 2])
+    assert member.value("SELECT count(*) FROM bulk") == 20000
+    assert member.value("SHOW port") == str(member.port)
+
+
 def a_member_is_cloned_anew_in_place(test):
     member, source = diverged_pair(test)
     member.order_repair("reclone", source)
@@ -184,4 +227,5 @@ def a_restart_in_place_keeps_the_process(test):
 main(a_member_starts_as_a_standby_and_a_standalone_server_does_not, a_member_without_its_state_directory_is_closed,
      a_copied_data_directory_is_closed_or_refused, an_upstream_that_pgquorum_did_not_choose_closes_the_node,
      a_diverged_member_is_rewound_in_place, an_unreachable_source_leaves_the_server_as_it_was,
-     a_half_rewound_directory_is_never_opened, a_member_is_cloned_anew_in_place, a_restart_in_place_keeps_the_process)
+     a_half_rewound_directory_is_never_opened, a_kill_in_the_middle_of_a_rewind_is_survived,
+     a_member_is_cloned_anew_in_place, a_restart_in_place_keeps_the_process)

@@ -36,6 +36,7 @@ class RepairTest : public testing::Test {
     Write("/data/postmaster.pid", "4711\n");
     identity::Marker marker{9, 1, root_ + "/state"};
     ASSERT_TRUE(identity::Save(root_ + "/data/pgquorum.member", marker).ok());
+    Program("pg_controldata", "echo 'Database cluster state:               shut down'");
     paths_ = {root_ + "/data", root_ + "/state", root_ + "/bin", root_ + "/data/postgresql.conf"};
   }
   void TearDown() override { fs::remove_all(root_); }
@@ -98,6 +99,31 @@ TEST_F(RepairTest, AnUnreachableSourceLeavesTheDirectoryAsItWas) {
   EXPECT_FALSE(Stored().touched);
   EXPECT_EQ(Stored().attempts, 1u);
   EXPECT_TRUE(Exists("/data/postmaster.pid"));
+}
+
+TEST_F(RepairTest, NoServerOpensTheDirectoryWhileARewindWorks) {
+  Order(Intent::Kind::kRewind);
+  Program("pg_rewind", "cat " + root_ + "/data/backup_label > " + root_ +
+                           "/seen; echo 'need to copy'; kill -9 $$");
+  EXPECT_EQ(AttemptRepair(paths_, nullptr).result, RepairResult::kUnfinished);
+  EXPECT_NE(Read("/seen").find("unfinished"), std::string::npos);
+  EXPECT_EQ(Read("/data/backup_label"), Read("/seen")) << "still refused by any server";
+  Program("pg_rewind", "exit 0");  // "no rewind required"
+  EXPECT_EQ(AttemptRepair(paths_, nullptr).result, RepairResult::kDone);
+  EXPECT_FALSE(Exists("/data/backup_label"));
+}
+
+TEST_F(RepairTest, ACrashedTargetIsRecoveredFirstButOnlyForAReachableSource) {
+  Order(Intent::Kind::kRewind);
+  Program("pg_controldata", "echo 'Database cluster state:               in production'");
+  Program("postgres",
+          "test ! -e " + root_ + "/data/backup_label && echo run >> " + root_ + "/single");
+  Program("pg_rewind", "echo 'connection to server failed'; exit 1");
+  EXPECT_EQ(AttemptRepair(paths_, nullptr).result, RepairResult::kUntouched);
+  EXPECT_FALSE(Exists("/single"));
+  Program("pg_rewind", "exit 0");
+  EXPECT_EQ(AttemptRepair(paths_, nullptr).result, RepairResult::kDone);
+  EXPECT_EQ(Read("/single"), "run\n");
 }
 
 TEST_F(RepairTest, UntouchedAttemptsAreBounded) {
