@@ -322,6 +322,7 @@ ApplyResult ClusterState::Do(const SetSetting& c) {
     }
     setting_values_[c.key] = c.value;
   }
+  longest_lease_ = std::max(longest_lease_, settings_.lease_duration);
   settings_ = Settings::From(setting_values_);
   return {};
 }

@@ -244,6 +244,7 @@ ApplyResult ClusterState::Do(const Settle& c) {
     return Refused("settled already");
   }
   appointment_.settled = true;
+  longest_lease_ = settings_.lease_duration;
   rules_.erase(rules_.begin(), rules_.end() - 1);
   if (!history_.empty() && history_.back().outcome == RequestOutcome::kPending) {
     history_.back().outcome = RequestOutcome::kDone;

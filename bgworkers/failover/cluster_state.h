@@ -6,6 +6,7 @@
 // races.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -163,6 +164,9 @@ class ClusterState {
 
   const std::map<std::string, std::string>& setting_values() const { return setting_values_; }
   const Settings& settings() const { return settings_; }
+  // The longest lease that a holder may still count with: a shorter lease_duration only bounds
+  // those who applied it, so the older value counts until the next settled appointment.
+  TimeNs longest_lease() const { return std::max(longest_lease_, settings_.lease_duration); }
   // min_acks with its default resolved for this group.
   uint32_t MinAcks() const;
   // n for a set of voters of this size: wanted, at most size - 1; zero in asynchronous mode.
@@ -228,6 +232,7 @@ class ClusterState {
   std::set<Timeline> timelines_;
   Timeline highest_timeline_;
   std::map<std::string, std::string> setting_values_;
+  TimeNs longest_lease_ = 0;
   Settings settings_;  // derived from setting_values_
   std::vector<FailoverRequest> requests_;
   std::deque<HistoryEntry> history_;

@@ -261,7 +261,7 @@ bool Coordinator::LeasesOver(const In& in, Out& out) const {
                           (report != nullptr && report->pledge_epoch >= app.epoch));
   }
   const Settings& settings = in.cluster.settings();
-  TimeNs over = epoch_since_ + settings.lease_duration + settings.clock_drift_margin;
+  TimeNs over = epoch_since_ + in.cluster.longest_lease() + settings.clock_drift_margin;
   if (pledged || in.now >= over) {
     return true;
   }

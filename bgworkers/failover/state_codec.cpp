@@ -15,7 +15,7 @@ struct StateCodec {
     return std::tie(s.name_, s.cluster_id_, s.system_identifier_, s.applied_index_, s.last_node_,
                     s.members_, s.tokens_, s.rules_, s.appointment_, s.recruiting_,
                     s.timeline_base_, s.timelines_, s.highest_timeline_, s.setting_values_,
-                    s.requests_, s.history_);
+                    s.longest_lease_, s.requests_, s.history_);
   }
 
   // What every reader of the state relies on; a snapshot that violates it was damaged.

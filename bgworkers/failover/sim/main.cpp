@@ -48,6 +48,9 @@ int main(int argc, char** argv) {
       std::printf("seed %llu: %s\n", static_cast<unsigned long long>(seed), violation.c_str());
       return 1;
     }
+    if ((seed - first + 1) % 1000 == 0) {
+      std::fprintf(stderr, "%llu seeds\n", static_cast<unsigned long long>(seed - first + 1));
+    }
   }
   for (const auto& [what, count] : coverage.counters) {
     std::printf("%10llu %s\n", static_cast<unsigned long long>(count), what.c_str());
