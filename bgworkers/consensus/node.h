@@ -101,7 +101,7 @@ class Node {
   void UpdatePeers();
   std::vector<transport::Peer> PeersToDial(const identity::Peers& file) const;
 
-  // node_policy.cpp
+  // node_steps.cpp
   bool StepAgent(failover::TimeNs now);
   bool StepCoordinator(failover::TimeNs now);
   failover::RaftView ViewRaft() const;
