@@ -228,6 +228,9 @@ std::string Scenario::OnNode(const std::string& command, std::istringstream& wor
   } else {
     return "unknown command " + command + "\n";
   }
+  if (output.ends_with(" \n")) {
+    output.erase(output.size() - 2, 1);
+  }
   if (node.core != nullptr) {
     cluster_->Pump(id);
   }
