@@ -65,7 +65,9 @@ Status LocalServer::Open() {
   const shared::Boot& boot = shmem::Attach()->boot;
   facts_.boot = failover::BootId(boot.boot_id);
   facts_.restored = boot.found_backup_label != 0;
-  facts_.repair_attempts = boot.intent_outcome == shared::IntentOutcome::kFailed ? 1 : 0;
+  facts_.repair_attempts = boot.intent_outcome == shared::IntentOutcome::kFailed
+                               ? std::max(1U, boot.intent_attempts)
+                               : 0;
   if (boot.mode == shared::Mode::kClosed) {
     facts_.quarantine = std::string(boot.closed_reason.view());
   }
@@ -112,7 +114,12 @@ void LocalServer::RefreshRole(const PostgresFacts& pg) {
   } else if (promotion_.state() == Promotion::State::kRunning || pg.promote_triggered) {
     facts_.pg = PgState::kPromoting;
   } else {
-    facts_.pg = pg.hot_standby_active ? PgState::kStandby : PgState::kStarting;
+    // After a rewind or a base backup a server may be consistent only with WAL that it does not
+    // have yet: at the end of its own it is a standby that needs an upstream, not one that still
+    // starts.
+    reached_local_end_ = reached_local_end_ || facts_.replay_settled;
+    facts_.pg =
+        pg.hot_standby_active || reached_local_end_ ? PgState::kStandby : PgState::kStarting;
   }
   facts_.history = pg.history;
   facts_.checkpointed = pg.control.checkpoint_timeline;

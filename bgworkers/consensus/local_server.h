@@ -128,6 +128,7 @@ class LocalServer {
   uint64_t checkpoint_tag_asked_ = 0;
   Lsn checkpoint_from_;  // a checkpoint whose redo point is at or after this answers the request
   bool step_down_ = false;
+  bool reached_local_end_ = false;     // in this boot, replay came to the end of the local WAL
   failover::TimeNs behind_since_ = 0;  // when replay was last at the end of what was received
   failover::TimeNs settle_asked_ = 0;  // 0: replay is settled, or nobody asked
   failover::TimeNs stop_began_ = 0;

@@ -254,6 +254,7 @@ Status LocalServer::Repair(identity::Intent::Kind kind, NodeId source, Epoch epo
   intent.epoch_generation = epoch.generation;
   intent.epoch_number = epoch.number;
   intent.reason = facts_.detail;
+  intent.attempts = facts_.repair_attempts;
   Status saved = identity::Save(paths_.state_directory + "/" + identity::kIntentFile, intent);
   if (!saved.ok()) {
     return saved;
