@@ -10,6 +10,8 @@ An unanswered statement is abandoned by closing the socket, never by a cancel re
 network is gone looks like to the server. A number is never tried twice.
 """
 import collections
+import itertools
+import os
 import random
 import socket
 import threading
@@ -24,6 +26,8 @@ OPEN_CLASSES = ("08", "57", "58", "XX")
 STATEMENT_TIMEOUT_S = 2.0
 # Between failed rounds through all hosts: as an application would, and so that the tries do not become the load.
 RECONNECT_S = 0.05
+
+_numbers = itertools.count(1)
 
 Attempt = collections.namedtuple("Attempt", "client number node began ended outcome sqlstate")
 Outage = collections.namedtuple("Outage", "milliseconds began ended")
@@ -119,10 +123,11 @@ class WriteLoad:
     """`clients` roam: each finds the primary through the multi-host string, hosts in random order. add_client()
     adds others: stuck to one node, or inside its namespace."""
 
-    def __init__(self, cluster, clients=3, interval=0.01, table="load"):
+    def __init__(self, cluster, clients=3, interval=0.01, table=None):
         self.account = cluster.account
         self.interval = interval
-        self.table = table
+        # Numbers start at 1 in every load, so each has a table of its own.
+        self.table = table or f"load_{os.getpid()}_{next(_numbers)}"
         self.stopping = threading.Event()
         self._cluster = cluster
         self._clients = []

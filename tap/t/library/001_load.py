@@ -26,8 +26,8 @@ def lost_and_double_rows_are_seen(test):
     cluster = stock(test, 1)
     with WriteLoad(cluster, clients=1) as load:
         load.await_acknowledged(50)
-    cluster.sql("DELETE FROM load WHERE number = 7")
-    cluster.sql("INSERT INTO load VALUES ('roaming1', 8)")
+    cluster.sql(f"DELETE FROM {load.table} WHERE number = 7")
+    cluster.sql(f"INSERT INTO {load.table} VALUES ('roaming1', 8)")
     problems = Checker(cluster, load).problems()
     assert problems == ["node1: 1 acknowledged rows are missing", "node1: 1 rows are there more than once"], problems
 
@@ -36,13 +36,13 @@ def a_refused_row_is_failed_and_must_not_be_there(test):
     cluster = stock(test, 1)
     with WriteLoad(cluster, clients=1) as load:
         load.await_acknowledged(20)
-        cluster.sql("ALTER TABLE load ADD CONSTRAINT small CHECK (number < 0) NOT VALID")
+        cluster.sql(f"ALTER TABLE {load.table} ADD CONSTRAINT small CHECK (number < 0) NOT VALID")
         wait_for(lambda: any(a.outcome == "failed" for a in load.attempts()), "an insert was refused")
     failed = next(a for a in load.attempts() if a.outcome == "failed")
     assert failed.sqlstate == "23514", failed
     assert Checker(cluster, load).problems() == []
-    cluster.sql("ALTER TABLE load DROP CONSTRAINT small")
-    cluster.sql("INSERT INTO load VALUES (%s, %s)", (failed.client, failed.number))
+    cluster.sql(f"ALTER TABLE {load.table} DROP CONSTRAINT small")
+    cluster.sql(f"INSERT INTO {load.table} VALUES (%s, %s)", (failed.client, failed.number))
     assert Checker(cluster, load).problems() == ["node1: 1 rows are there whose insert failed"]
 
 
