@@ -78,7 +78,7 @@ class Bench:
 
     def switchover(self):
         target = self.cluster.standbys()[0]
-        return self._run(lambda _: self.cluster.sql("SELECT system.failover(%s)", (target,)))
+        return self._run(lambda _: self.cluster.sql("SELECT system.failover(%s)", (target,), node=target))
 
     def rolling(self):
         """Total: the sum of all pauses above 100 ms while every node is restarted once."""
