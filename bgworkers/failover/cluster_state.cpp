@@ -50,7 +50,8 @@ bool ClusterState::MustPledge(NodeId node) const {
   }
   const Member* member = FindMember(node);
   return member != nullptr && member->data() && member->info.voting &&
-         (recruiting_->accept_loss || IsVoterOfAnyRule(node));
+         (recruiting_->accept_loss || member->state == MemberState::kActive ||
+          IsVoterOfAnyRule(node));
 }
 
 bool ClusterState::IsAssigned(Timeline timeline) const {

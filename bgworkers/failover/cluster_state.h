@@ -154,7 +154,9 @@ class ClusterState {
   bool RecruitedForAllRules(const std::set<NodeId>& pledged) const;
   const Appointment& appointment() const { return appointment_; }
   const std::optional<Recruiting>& recruiting() const { return recruiting_; }
-  // The node must stop following and pledge for recruiting()->epoch.
+  // The node must stop following and pledge for recruiting()->epoch: every active data member that
+  // may vote. Only voters of the rules count as recruits; the others may be voters of the next
+  // rule.
   bool MustPledge(NodeId node) const;
 
   bool IsAssigned(Timeline timeline) const;

@@ -84,7 +84,8 @@ bool Coordinator::EnoughAnswer(const In& in, bool without_primary) const {
   std::size_t candidates = 0;
   for (const auto& [id, member] : in.cluster.members()) {
     const NodeReport* report = FreshReport(in, id);
-    if (report == nullptr || !member.data() || !in.cluster.IsVoterOfAnyRule(id) ||
+    if (report == nullptr || !member.data() || !member.info.voting ||
+        (member.state != MemberState::kActive && !in.cluster.IsVoterOfAnyRule(id)) ||
         report->repair != Repair::kNone) {
       continue;
     }
