@@ -199,7 +199,8 @@ void Agent::ActLeaving(const Context& c, Out& out) {
   if (bugs_.empty_list_on_fence && c.facts.pg == PgState::kPrimary) {
     out.push_back(SetSyncList{c.cluster.rule().epoch, c.cluster.rule().version + 1000, 0, {}});
   }
-  if (c.facts.pg != PgState::kPrimary && c.facts.pg != PgState::kPromoting) {
+  if (c.facts.pg != PgState::kPrimary && c.facts.pg != PgState::kPromoting &&
+      c.facts.pg != PgState::kStopping) {
     return;
   }
   if (state_ == AgentState::kHandingOver) {

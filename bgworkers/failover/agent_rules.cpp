@@ -166,7 +166,7 @@ struct AgentRules {
   static bool DrainWanted(const A&, const C& c) { return c.draining != nullptr; }
   static bool DrainUndone(const A&, const C& c) { return c.draining == nullptr; }
   static bool StopTooSlow(const A& a, const C& c) {
-    return c.facts.pg == PgState::kPrimary &&
+    return (c.facts.pg == PgState::kPrimary || c.facts.pg == PgState::kStopping) &&
            c.now - a.entered_at_ >= c.settings.switchover_tail_timeout;
   }
   static bool NothingToRepair(const A& a, const C& c) {

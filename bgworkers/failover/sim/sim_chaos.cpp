@@ -110,6 +110,14 @@ void World::PlanChaos() {
     AfterWorld(static_cast<TimeNs>(rng_.Below(static_cast<uint64_t>(options_.chaos * 8 / 10))),
                [this] { Chaos(); });
   }
+  if (rng_.Chance(1, 4)) {
+    for (Node& node : nodes_) {
+      if (node.raft.role == Raft::kLeader) {
+        RaftPropose(node,
+                    {0, Encode(SetSetting{"pgquorum.demote_timeout", "1500"}), std::nullopt, {}});
+      }
+    }
+  }
   if (rng_.Chance(1, 8)) {
     ever_async_ = true;
     for (Node& node : nodes_) {
