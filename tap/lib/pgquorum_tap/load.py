@@ -182,6 +182,12 @@ class WriteLoad:
         return sorted(a.ended for client in clients for a in list(client.attempts)
                       if a.outcome == "acknowledged" and since <= a.ended < until)
 
+    def last_node(self):
+        """Node id of the latest acknowledgement. More certain than who calls itself primary: one that is cut off
+        does so until it gives up."""
+        latest = max((a for a in self.attempts() if a.outcome == "acknowledged"), key=lambda a: a.ended)
+        return next(n.id for n in self._cluster.nodes.values() if f"{n.host}:{n.port}" == latest.node)
+
     def await_acknowledged(self, count, since=0.0, timeout=60):
         wait_for(lambda: len(self.acknowledged(since)) >= count, f"{count} more acknowledged rows", timeout)
 

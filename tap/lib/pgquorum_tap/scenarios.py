@@ -24,7 +24,7 @@ def write_through(cluster, fault, before=200, after=200, clients=3, prepare=None
         began = time.monotonic()
         fault(old)
         load.await_acknowledged(after, since=time.monotonic(), timeout=timeout)
-        new = cluster.await_primary(timeout=timeout)
+        new = load.last_node()
         if recover:
             recover(old)
         cluster.await_healthy()
