@@ -209,6 +209,10 @@ Status LocalServer::Do(const failover::Checkpoint& a, const ClusterState&) {
 
 // The postmaster restarts itself in place, as a standby, when it finds the order on its way out.
 Status LocalServer::Restart(StopMode mode, const char* reason) {
+  if (step_down_) {
+    // The administrator stops the server: it must end, not come back as a standby.
+    return Status::Ok();
+  }
   identity::DemoteOrder order;
   order.postmaster_pid = static_cast<uint64_t>(PostmasterPid);
   order.boot_id = facts_.boot.value();

@@ -102,6 +102,7 @@ class Node {
   std::vector<transport::Peer> PeersToDial(const identity::Peers& file) const;
 
   // node_steps.cpp
+  void CatchUp(failover::TimeNs now);
   bool StepAgent(failover::TimeNs now);
   bool StepCoordinator(failover::TimeNs now);
   failover::RaftView ViewRaft() const;
@@ -168,6 +169,9 @@ class Node {
   uint64_t published_index_ = 0;
   uint64_t peers_index_ = 0;
   identity::Peers peers_file_;
+  // Since this worker started, the applied state has reached what a leader had committed.
+  bool current_ = false;
+  failover::TimeNs catch_up_due_ = 0;
   uint64_t lease_renewals_ = 0;
   uint64_t lease_lapses_ = 0;
   failover::TimeNs lease_deadline_ = 0;

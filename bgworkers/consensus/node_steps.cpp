@@ -1,6 +1,7 @@
 // The policies' turns: facts and reports in, actions and proposals out.
 #include "extension/pg/pg.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "bgworkers/consensus/node.h"
@@ -11,6 +12,8 @@ using failover::NodeId;
 using failover::TimeNs;
 
 namespace {
+
+constexpr TimeNs kCatchUpInterval = 200 * failover::kMs;
 
 int64_t UnixMicroseconds() {
   return std::chrono::duration_cast<std::chrono::microseconds>(
@@ -38,6 +41,20 @@ failover::Voters Node::CurrentVoters() const {
           FromRaft(raft.configuration.outgoing)};
 }
 
+// A worker that has just started has applied a prefix of the log. Once a leader has confirmed how
+// far that must reach, the agent may conclude from what is not there.
+void Node::CatchUp(TimeNs now) {
+  if (current_ || now < catch_up_due_) {
+    return;
+  }
+  catch_up_due_ = now + kCatchUpInterval;
+  host_->ReadIndex(raft::ReadMode::kQuorum, [this](const Status& status, raft::Index) {
+    if (status.ok()) {
+      inbox_.Post(Inbox::Kind::kAnswer, [this] { current_ = true; });
+    }
+  });
+}
+
 // True when something was asked for, so that another look at the facts is due.
 bool Node::StepAgent(TimeNs now) {
   cluster_ = machine_.published();
@@ -53,7 +70,7 @@ bool Node::StepAgent(TimeNs now) {
     server_.UpdateGate(deadline, *cluster_);
   }
   failover::AgentState before = agent_.state();
-  agent_out_ = agent_.Step({*cluster_, facts, peers_, now, deadline});
+  agent_out_ = agent_.Step({*cluster_, facts, peers_, now, deadline, current_});
   if (agent_.state() != before) {
     ereport(LOG, (errmsg("pgquorum: %s -> %s%s%s", failover::ToString(before),
                          failover::ToString(agent_.state()), agent_.detail().empty() ? "" : ": ",

@@ -89,6 +89,17 @@ void Wait(WaitEventSet* set, failover::TimeNs until) {
   ResetLatch(MyLatch);
 }
 
+// A commit that waits for the quorum holds SIGTERM back, and after the take-over nobody releases
+// it: a fast shutdown would wait for ever. Immediate drops it unanswered, which is what it has
+// earned.
+void EndWaiters() {
+  if (shmem::Waiters() > 0) {
+    ereport(LOG, (errmsg("pgquorum: commits wait for a quorum that will not come; the server stops "
+                         "immediately")));
+    kill(PostmasterPid, SIGQUIT);
+  }
+}
+
 void Loop(Node& node) {
   WaitEventSet* set = CreateWaitEventSet(TopMemoryContext, 3);
   AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, nullptr);
@@ -122,6 +133,7 @@ void Loop(Node& node) {
     }
     if (farewell_until != 0) {
       if (node.finished() || static_cast<failover::TimeNs>(shmem::BootTimeNs()) >= farewell_until) {
+        EndWaiters();
         proc_exit(1);
       }
       next = std::min(next, farewell_until);
