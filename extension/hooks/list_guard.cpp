@@ -7,6 +7,7 @@
 #include "extension/pg/pg.h"
 
 extern "C" {
+#include "access/parallel.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 }
@@ -38,7 +39,9 @@ bool Allowed(const char* value) {
 }
 
 bool Check(char** value, void** extra, GucSource source) {
-  if (!Allowed(*value)) {
+  // A parallel worker starts every setting from its default before it takes over its leader's
+  // values, and never waits for a standby.
+  if (!InitializingParallelWorker && !Allowed(*value)) {
     GUC_check_errdetail("The cluster decides which standbys are synchronous.");
     GUC_check_errhint("Change the members or pgquorum.synchronous_acks instead.");
     return false;
