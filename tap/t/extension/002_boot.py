@@ -179,9 +179,12 @@ def a_kill_in_the_middle_of_a_rewind_is_survived(test):
     wait_for(lambda: not processes_of_program("pg_rewind", member.data), "pg_rewind is gone")
     wait_for(lambda: not os.path.exists(f"/proc/{postmaster}"), "the postmaster is gone")
     (member.data / "postmaster.pid").unlink(missing_ok=True)
-    # pg_rewind may have emptied the configuration: a server that does not know pgquorum must not open this.
+    # pg_rewind may have emptied the configuration files: a server that does not know pgquorum must not open this,
+    # even with the others in order.
     stray = member.root / "stray.log"
-    run("pg_ctl", "-D", member.data, "-l", stray, "-w", "-t", "10", "-o", "-c shared_preload_libraries=''", "start", check=False)
+    saved = member.state / "conf"
+    options = f"-c shared_preload_libraries='' -c hba_file='{saved}/pg_hba.conf' -c ident_file='{saved}/pg_ident.conf'"
+    run("pg_ctl", "-D", member.data, "-l", stray, "-w", "-t", "10", "-o", f"-p {member.port} {options}", "start", check=False)
     assert 'invalid data in file "backup_label"' in stray.read_text(), stray.read_text()
     for path in (member.state / "conf").iterdir():
         member.write(member.data / path.name, path.read_text())
