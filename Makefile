@@ -64,7 +64,7 @@ temp-install: all
 
 # ---- checks ---------------------------------------------------------------------------------------
 .PHONY: check check-unit check-regress check-tap check-asan lint format docs
-check: export RESULTS = $(BUILD)/results
+check: export RESULTS = $(abspath $(BUILD))/results
 check:
 	@rm -rf $(BUILD)/results
 	@$(MAKE) --no-print-directory lint
