@@ -16,7 +16,7 @@
 #include "base/check.h"
 #include "raftlog/bench/net.h"
 #include "raftlog/runtime/threads.h"
-#include "raftlog/storage/file.h"
+#include "base/storage/file.h"
 
 #include "base/pure.h"
 

@@ -23,7 +23,7 @@
 #include "raftlog/membership.h"
 #include "raftlog/options.h"
 #include "raftlog/sessions.h"
-#include "raftlog/storage/file.h"
+#include "base/storage/file.h"
 #include "raftlog/storage/log_store.h"
 #include "raftlog/types.h"
 

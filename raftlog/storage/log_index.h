@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "raftlog/recovered_state.h"
-#include "raftlog/storage/file.h"
+#include "base/storage/file.h"
 #include "raftlog/types.h"
 
 namespace pgquorum::raft {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "raftlog/storage/file.h"
+#include "base/storage/file.h"
 #include "raftlog/storage/log_format.h"
 #include "raftlog/storage/log_index.h"
 

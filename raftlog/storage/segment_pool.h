@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "raftlog/storage/file.h"
+#include "base/storage/file.h"
 
 namespace pgquorum::raft {
 

@@ -20,7 +20,7 @@
 #include <string_view>
 
 #include "base/status.h"
-#include "raftlog/storage/file.h"
+#include "base/storage/file.h"
 #include "raftlog/types.h"
 
 namespace pgquorum::raft {

@@ -17,7 +17,7 @@
 #include <utility>
 
 #include "base/status.h"
-#include "raftlog/storage/file.h"
+#include "base/storage/file.h"
 #include "raftlog/types.h"
 
 namespace pgquorum::raft {

@@ -4,7 +4,7 @@
 #include "raftlog/errors.h"
 #include "raftlog/runtime/test/cluster.h"
 #include "raftlog/storage/errors.h"
-#include "raftlog/storage/memory_file.h"
+#include "base/storage/memory_file.h"
 
 #include "base/pure.h"
 

@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "raftlog/storage/log_store.h"
-#include "raftlog/storage/memory_file.h"
+#include "base/storage/memory_file.h"
 
 #include "base/pure.h"
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "raftlog/storage/log_store.h"
-#include "raftlog/storage/memory_file.h"
+#include "base/storage/memory_file.h"
 
 namespace pgquorum::raft {
 

@@ -1,14 +1,14 @@
-#include "raftlog/storage/memory_file.h"
+#include "base/storage/memory_file.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "base/check.h"
-#include "raftlog/storage/errors.h"
+#include "base/storage/errors.h"
 
 #include "base/pure.h"
 
-namespace pgquorum::raft {
+namespace pgquorum {
 namespace {
 
 constexpr uint64_t kSectorBytes = 512;
@@ -374,4 +374,4 @@ void MemoryFileSystem::RenumberDirectory(const std::string& directory) {
   directories_[directory].number = next_number_++;
 }
 
-}  // namespace pgquorum::raft
+}  // namespace pgquorum

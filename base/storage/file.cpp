@@ -1,13 +1,13 @@
-#include "raftlog/storage/file.h"
+#include "base/storage/file.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "raftlog/errors.h"
+#include "base/storage/errors.h"
 
 #include "base/pure.h"
 
-namespace pgquorum::raft {
+namespace pgquorum {
 
 std::string JoinPath(std::string_view directory, std::string_view name) {
   std::string path(directory);
@@ -42,7 +42,7 @@ Result<std::string> ReadWhole(FileSystem& fs, const std::string& path, uint64_t 
     return size.status();
   }
   if (size.value() > max_bytes) {
-    return Status::Error(kErrTooLarge, "file \"" + path + "\" is larger than expected");
+    return Status::Error(kErrDamaged, "file \"" + path + "\" is larger than expected");
   }
   std::string content(size.value(), '\0');
   Result<std::size_t> got = file.value()->Read(0, content.data(), content.size());
@@ -74,4 +74,4 @@ Status WriteAtomically(FileSystem& fs, const std::string& directory, const std::
   return status.ok() ? fs.SyncDirectory(directory) : status;
 }
 
-}  // namespace pgquorum::raft
+}  // namespace pgquorum

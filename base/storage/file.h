@@ -1,5 +1,6 @@
-// The file system as the log and the snapshots need it, so that tests and the simulator can replace
-// it by one that loses power. Paths are plain; nothing here follows a current directory of its own.
+// The file system as the stores of the pure rooms need it, so that tests and the simulator can
+// replace it by one that loses power. Paths are plain; nothing here follows a current directory of
+// its own.
 //
 // Every error is a Status (kErrIo, kErrDiskFull, kErrFileMissing, kErrInUse) that names the path.
 // Nothing is retried but EINTR: after a failed write or sync nobody knows what the disk holds, and
@@ -16,7 +17,7 @@
 
 #include "base/status.h"
 
-namespace pgquorum::raft {
+namespace pgquorum {
 
 // An open file. Reads may run in parallel with everything; writes and syncs come from one thread.
 class File {
@@ -71,7 +72,7 @@ class FileSystem {
 // FileSystem::SyncDirectory.
 Status CreateZeroFilled(FileSystem& fs, const std::string& path, uint64_t size);
 
-// The whole content. kErrTooLarge beyond `max_bytes`.
+// The whole content. kErrDamaged beyond `max_bytes`.
 Result<std::string> ReadWhole(FileSystem& fs, const std::string& path, uint64_t max_bytes);
 
 // `content` under `path`, durably and atomically: temporary file, sync, rename, directory sync.
@@ -83,6 +84,6 @@ std::string JoinPath(std::string_view directory, std::string_view name);
 // The one of the operating system; stateless.
 FileSystem& PosixFileSystem();
 
-}  // namespace pgquorum::raft
+}  // namespace pgquorum
 
 #include "base/pure.h"

@@ -1,4 +1,4 @@
-// The file system of Linux behind raftlog/storage/file.h.
+// The file system of Linux behind base/storage/file.h.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -11,12 +11,12 @@
 #include <system_error>
 #include <utility>
 
-#include "raftlog/storage/errors.h"
-#include "raftlog/storage/file.h"
+#include "base/storage/errors.h"
+#include "base/storage/file.h"
 
 #include "base/pure.h"
 
-namespace pgquorum::raft {
+namespace pgquorum {
 namespace {
 
 Status ErrnoStatus(const char* what, const std::string& path, int error) {
@@ -218,4 +218,4 @@ FileSystem& PosixFileSystem() {
   return fs;
 }
 
-}  // namespace pgquorum::raft
+}  // namespace pgquorum

@@ -19,9 +19,9 @@
 #include <vector>
 
 #include "base/random.h"
-#include "raftlog/storage/file.h"
+#include "base/storage/file.h"
 
-namespace pgquorum::raft {
+namespace pgquorum {
 
 enum class MemoryFault : uint8_t {
   kCrash = 0,       // this operation is done in part, it and all later ones report an error
@@ -111,6 +111,6 @@ class MemoryFileSystem : public FileSystem {
   bool lose_syncs_ = false;
 };
 
-}  // namespace pgquorum::raft
+}  // namespace pgquorum
 
 #include "base/pure.h"
