@@ -75,8 +75,9 @@ class Core {
   // Leader only. kErrNotLeader, kErrTransferring, kErrOverloaded (nothing was appended; retry
   // later), kErrTooLarge. Success means appended, not committed: see ForwardResult.
   Result<LogPosition> Propose(EntryType type, std::string data);
-  // Like Propose on any node; answered in Output::forwards. The answer may be lost with the leader
-  // (an error comes at the latest when the leadership changes): wrap it in a session to retry.
+  // Like Propose on any node; answered in Output::forwards. kErrNoLeader: nothing was sent.
+  // kErrOutcomeUnknown, at the latest when the leadership changes: the answer was lost; wrap it in
+  // a session to retry.
   void Forward(uint64_t request, EntryType type, std::string data);
   // Leader only. One change at a time, and none before an entry of the leader's own term is
   // committed: kErrChangePending, kErrNotReady, besides Propose's and ApplyChanges' errors.
@@ -231,13 +232,13 @@ class Core {
   Status AdmitProposal(uint64_t bytes) const;
   void HandlePropose(Message& m);
   void HandleProposeReply(const Message& m);
-  void FailForwards(std::string_view sqlstate, std::string_view reason);
+  void FailForwards(std::string_view reason);
 
   // reads.cpp
   void StartRead(PendingRead read, ReadMode mode, uint64_t now_ns);
   void ReleaseReads();
   void AnswerRead(const PendingRead& read);
-  void FailReads(std::string_view sqlstate, std::string_view reason);
+  void FailReads(std::string_view reason);
   void HandleReadIndex(const Message& m);
   void HandleReadIndexReply(const Message& m);
   void TickAsked();

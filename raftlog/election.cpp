@@ -57,8 +57,8 @@ void Core::BecomeFollower(Term term, NodeId leader) {
   }
   role_ = Role::kFollower;
   if (leader_ != leader || was_leader) {
-    FailReads(kErrNoLeader, "the leadership changed");
-    FailForwards(kErrNoLeader, "the leadership changed, the outcome is unknown");
+    FailReads("the leadership changed");
+    FailForwards("the leadership changed");
   }
   leader_ = leader;
   votes_.clear();
@@ -145,8 +145,8 @@ void Core::BecomeLeader() {
   ++metrics_.elections_won;
   role_ = Role::kLeader;
   leader_ = options_.id;
-  FailReads(kErrNoLeader, "the leadership changed");
-  FailForwards(kErrNoLeader, "the leadership changed, the outcome is unknown");
+  FailReads("the leadership changed");
+  FailForwards("the leadership changed");
   votes_.clear();
   self_vote_sequence_.reset();
   campaign_in_.reset();

@@ -12,61 +12,19 @@ namespace pgquorum::raft {
 Log::Log(const RecoveredState& recovered, LogReader& reader, uint64_t cache_bytes)
     : reader_(reader),
       cache_limit_(cache_bytes),
-      first_(recovered.first),
-      last_(recovered.last),
+      terms_(recovered.first, recovered.last, recovered.snapshot.index, recovered.snapshot.term,
+             recovered.term_starts),
       commit_(std::min(std::max(recovered.hard_state.commit, recovered.snapshot.index),
                        recovered.last)),
       stable_(recovered.last),
       next_to_persist_(recovered.last + 1),
-      base_(recovered.snapshot.index),
-      base_term_(recovered.snapshot.term),
-      term_starts_(recovered.term_starts),
       cache_first_(recovered.last + 1) {
-  PGQUORUM_CHECK(first_ >= Index(1) && first_ <= recovered.snapshot.index + 1);
-  PGQUORUM_CHECK(last_ + 1 >= first_ && last_ >= recovered.snapshot.index);
-  PGQUORUM_CHECK(first_ > last_ ? term_starts_.empty()
-                                : !term_starts_.empty() && term_starts_.front().first <= first_);
-}
-
-Term Log::TermAt(Index index) const {
-  if (index == base_) {
-    return base_term_;
-  }
-  if (index < first_ || index > last_) {
-    return Term();
-  }
-  auto after =
-      std::upper_bound(term_starts_.begin(), term_starts_.end(), index,
-                       [](Index wanted, const TermStart& start) { return wanted < start.first; });
-  PGQUORUM_CHECK(after != term_starts_.begin());
-  return std::prev(after)->term;
-}
-
-Index Log::LastIndexWithTermAtMost(Index index, Term term) const {
-  index = std::min(index, last_);
-  for (auto start = term_starts_.rbegin(); start != term_starts_.rend(); ++start) {
-    if (index < first_) {
-      break;
-    }
-    if (start->first > index) {
-      continue;
-    }
-    if (start->term <= term) {
-      return index;
-    }
-    index = start->first - 1;
-  }
-  return base_ <= index && base_term_ <= term ? base_ : Index();
+  PGQUORUM_CHECK(first() <= recovered.snapshot.index + 1 && last() >= recovered.snapshot.index);
 }
 
 void Log::Append(Entry entry) {
-  PGQUORUM_CHECK(entry.index == last_ + 1);
-  Term before = last_term();
-  PGQUORUM_CHECK(entry.term >= before);
-  if (term_starts_.empty() || term_starts_.back().term != entry.term) {
-    term_starts_.push_back({entry.index, entry.term});
-  }
-  last_ = entry.index;
+  PGQUORUM_CHECK(entry.index == last() + 1);
+  terms_.Append(entry.term);
   uint64_t size = SizeOf(entry);
   cache_used_ += size;
   uncommitted_bytes_ += size;
@@ -74,26 +32,23 @@ void Log::Append(Entry entry) {
 }
 
 void Log::TruncateFrom(Index from) {
-  PGQUORUM_CHECK(from > commit_ && from <= last_);
+  PGQUORUM_CHECK(from > commit_ && from <= last());
   while (!cache_.empty() && cache_.back().index >= from) {
     uint64_t size = SizeOf(cache_.back());
     cache_used_ -= size;
     uncommitted_bytes_ -= size;
     cache_.pop_back();
   }
-  last_ = from - 1;
-  while (!term_starts_.empty() && term_starts_.back().first >= from) {
-    term_starts_.pop_back();
-  }
+  terms_.TruncateFrom(from);
   if (cache_.empty()) {
     cache_first_ = from;
   }
-  stable_ = std::min(stable_, last_);
+  stable_ = std::min(stable_, last());
   next_to_persist_ = std::min(next_to_persist_, from);
 }
 
 void Log::CommitTo(Index index) {
-  index = std::min(index, last_);
+  index = std::min(index, last());
   if (index <= commit_) {
     return;
   }
@@ -108,48 +63,32 @@ void Log::ResetTo(Index index, Term term) {
   cache_.clear();
   cache_used_ = 0;
   uncommitted_bytes_ = 0;
-  term_starts_.clear();
-  first_ = index + 1;
-  last_ = index;
+  terms_.Reset(index, term);
   commit_ = index;
   stable_ = Index();
-  next_to_persist_ = first_;
-  cache_first_ = first_;
-  base_ = index;
-  base_term_ = term;
+  next_to_persist_ = first();
+  cache_first_ = first();
 }
 
 void Log::StableTo(Index index) {
-  PGQUORUM_CHECK(index <= last_);
+  PGQUORUM_CHECK(index <= last());
   stable_ = std::max(stable_, index);
 }
 
 void Log::CompactTo(Index index) {
   PGQUORUM_CHECK(index <= commit_);
-  if (index < first_) {
+  if (index < first()) {
     return;
   }
-  Term term = TermAt(index);
   while (!cache_.empty() && cache_.front().index <= index) {
     cache_used_ -= SizeOf(cache_.front());
     cache_.pop_front();
     ++cache_first_;
   }
   if (cache_.empty()) {
-    cache_first_ = last_ + 1;
+    cache_first_ = last() + 1;
   }
-  first_ = index + 1;
-  base_ = index;
-  base_term_ = term;
-  auto keep = term_starts_.begin();  // the last one that starts at or before the new first index
-  while (keep != term_starts_.end() && std::next(keep) != term_starts_.end() &&
-         std::next(keep)->first <= first_) {
-    ++keep;
-  }
-  term_starts_.erase(term_starts_.begin(), keep);
-  if (first_ > last_) {
-    term_starts_.clear();
-  }
+  terms_.CompactTo(index);
 }
 
 void Log::EvictTo(Index index) {
@@ -163,20 +102,20 @@ void Log::EvictTo(Index index) {
 
 std::vector<Entry> Log::TakeUnpersisted() {
   std::vector<Entry> entries;
-  if (next_to_persist_ > last_) {
+  if (next_to_persist_ > last()) {
     return entries;
   }
   PGQUORUM_CHECK(next_to_persist_ >= cache_first_);
   entries.assign(cache_.begin() + static_cast<std::ptrdiff_t>(next_to_persist_ - cache_first_),
                  cache_.end());
-  next_to_persist_ = last_ + 1;
+  next_to_persist_ = last() + 1;
   return entries;
 }
 
 Result<std::vector<Entry>> Log::Read(Index first, Index last, uint64_t max_entries,
                                      uint64_t max_bytes) {
-  PGQUORUM_CHECK(first >= first_);
-  last = std::min(last, last_);
+  PGQUORUM_CHECK(first >= this->first());
+  last = std::min(last, this->last());
   std::vector<Entry> entries;
   if (first > last || max_entries == 0) {
     return entries;

@@ -13,6 +13,7 @@
 
 #include "base/status.h"
 #include "raftlog/log_reader.h"
+#include "raftlog/log_terms.h"
 #include "raftlog/recovered_state.h"
 #include "raftlog/types.h"
 
@@ -23,22 +24,22 @@ class Log {
   // `reader` outlives the log.
   Log(const RecoveredState& recovered, LogReader& reader, uint64_t cache_bytes);
 
-  Index first() const { return first_; }
-  Index last() const { return last_; }
+  Index first() const { return terms_.first(); }
+  Index last() const { return terms_.last(); }
   Index commit() const { return commit_; }
   Index stable() const { return stable_; }  // this node's disk has everything up to here
-  Term last_term() const { return TermAt(last_); }
+  Term last_term() const { return terms_.last_term(); }
   // First index that TakeUnpersisted has not handed out yet.
   Index next_to_persist() const { return next_to_persist_; }
   uint64_t uncommitted_bytes() const { return uncommitted_bytes_; }
   uint64_t cache_bytes() const { return cache_used_; }
 
   // 0 when the index is not in first - 1 … last (or its term is compacted away).
-  Term TermAt(Index index) const;
-  bool Matches(Index index, Term term) const { return index <= last_ && TermAt(index) == term; }
-  // The highest index <= `index` whose term is <= `term`; 0 when there is none in the log. One
-  // probe skips a whole term of a divergent tail (raft paper 5.3, end).
-  Index LastIndexWithTermAtMost(Index index, Term term) const;
+  Term TermAt(Index index) const { return terms_.At(index); }
+  bool Matches(Index index, Term term) const { return index <= last() && TermAt(index) == term; }
+  Index LastIndexWithTermAtMost(Index index, Term term) const {
+    return terms_.LastIndexWithTermAtMost(index, term);
+  }
 
   // Precondition: entry.index == last() + 1 and its term does not decrease.
   void Append(Entry entry);
@@ -65,15 +66,11 @@ class Log {
  private:
   LogReader& reader_;
   uint64_t cache_limit_;
-  Index first_;
-  Index last_;
+  LogTerms terms_;
   Index commit_;
   Index stable_;
   Index next_to_persist_;
-  Index base_;  // a position below `first_` whose term is known (a snapshot's), or 0
-  Term base_term_;
-  std::vector<TermStart> term_starts_;
-  Index cache_first_;  // index of cache_.front(); last_ + 1 when empty
+  Index cache_first_;  // index of cache_.front(); last() + 1 when empty
   std::deque<Entry> cache_;
   uint64_t cache_used_ = 0;
   // Of cached entries above commit_. Entries recovered from disk are not counted: the count of

@@ -106,11 +106,12 @@ void Core::HandleProposeReply(const Message& m) {
   asked_proposals_.erase(found);
 }
 
-void Core::FailForwards(std::string_view sqlstate, std::string_view reason) {
+void Core::FailForwards(std::string_view reason) {
   for (const auto& [number, asked] : asked_proposals_) {
-    out_.forwards.push_back({asked.request, Term(), Index(),
-                             Status::Error(sqlstate, "forwarded raft proposal was not answered")
-                                 .WithDetail(std::string(reason))});
+    out_.forwards.push_back(
+        {asked.request, Term(), Index(),
+         Status::Error(kErrOutcomeUnknown, "forwarded raft proposal was not answered")
+             .WithDetail(std::string(reason))});
   }
   asked_proposals_.clear();
 }

@@ -109,11 +109,11 @@ void Core::AnswerRead(const PendingRead& read) {
   Send(std::move(reply));
 }
 
-void Core::FailReads(std::string_view sqlstate, std::string_view reason) {
+void Core::FailReads(std::string_view reason) {
   auto fail = [&](uint64_t request) {
-    out_.reads.push_back(
-        {request, Index(),
-         Status::Error(sqlstate, "raft read was not confirmed").WithDetail(std::string(reason))});
+    out_.reads.push_back({request, Index(),
+                          Status::Error(kErrNoLeader, "raft read was not confirmed")
+                              .WithDetail(std::string(reason))});
   };
   for (const PendingRead& read : reads_) {
     if (read.from == options_.id) {
@@ -159,9 +159,10 @@ void Core::TickAsked() {
       ++at;
       continue;
     }
-    out_.forwards.push_back({at->second.request, Term(), Index(),
-                             Status::Error(kErrNoLeader, "forwarded raft proposal was not answered")
-                                 .WithDetail("the outcome is unknown")});
+    out_.forwards.push_back(
+        {at->second.request, Term(), Index(),
+         Status::Error(kErrOutcomeUnknown, "forwarded raft proposal was not answered")
+             .WithDetail("the leader did not answer")});
     at = asked_proposals_.erase(at);
   }
 }

@@ -20,6 +20,7 @@
 #include "base/histogram.h"
 #include "base/status.h"
 #include "raftlog/core.h"
+#include "raftlog/errors.h"
 #include "raftlog/membership.h"
 #include "raftlog/options.h"
 #include "raftlog/sessions.h"
@@ -29,9 +30,6 @@
 
 namespace pgquorum::raft {
 
-// Outcome of a proposal is unknown: it may have been applied or may still be (timeout, restart,
-// leader lost after it was sent). Repeat it only in a session.
-inline constexpr std::string_view kErrOutcomeUnknown = "08007";
 // The host is stopping or has stopped.
 inline constexpr std::string_view kErrStopped = "57P01";
 

@@ -53,7 +53,6 @@ class Host::Impl {
   struct Forwarded {
     ProposeDone done;
     Clock::time_point since;
-    bool sent = false;  // a leader was known: it may have appended the entry
   };
   // Kept while forwarded proposals are unanswered: theirs may be applied before the answer comes.
   struct RecentResult {

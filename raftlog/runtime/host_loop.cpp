@@ -78,8 +78,7 @@ void Host::Impl::FeedProposal(Proposal proposal) {
   }
   if (core_->role() != Role::kLeader && options_.raft.forward_proposals) {
     uint64_t request = next_request_++;
-    forwards_.emplace(request, Forwarded{std::move(proposal.done), proposal.since,
-                                         static_cast<bool>(core_->leader())});
+    forwards_.emplace(request, Forwarded{std::move(proposal.done), proposal.since});
     core_->Forward(request, proposal.type, std::move(proposal.data));
     return;
   }
@@ -277,9 +276,6 @@ void Host::Impl::AnswerForward(ForwardResult& forward) {
   }
   ProposeDone& done = found.mapped().done;
   if (!forward.status.ok()) {
-    if (found.mapped().sent && forward.status.sqlstate() == kErrNoLeader) {
-      forward.status = Unknown("The leadership changed before the leader answered.");
-    }
     done(std::move(forward.status), Index(), {});
     return;
   }

@@ -7,8 +7,8 @@
 #include <memory>
 #include <vector>
 
-#include "raftlog/recovered_state.h"
 #include "base/storage/file.h"
+#include "raftlog/log_terms.h"
 #include "raftlog/types.h"
 
 namespace pgquorum::raft {
@@ -40,29 +40,25 @@ class LogIndex {
   // older segment in front of it that stays.
   std::vector<LogSegment> Release(Index through);
 
-  bool empty() const { return last_ + 1 == first_; }
-  Index first() const { return first_; }
-  Index last() const { return last_; }
-  Term last_term() const { return TermAt(last_); }
+  bool empty() const { return terms_.empty(); }
+  Index first() const { return terms_.first(); }
+  Index last() const { return terms_.last(); }
+  Term last_term() const { return terms_.last_term(); }
   // 0 when unknown.
-  Term TermAt(Index index) const;
+  Term TermAt(Index index) const { return terms_.At(index); }
   // null when not live.
   const LogSegment* SegmentOf(Index index) const;
   std::deque<LogSegment>& segments() { return segments_; }
   const std::deque<LogSegment>& segments() const { return segments_; }
   // As RecoveredState wants them.
-  const std::vector<TermStart>& term_starts() const { return term_starts_; }
+  const std::vector<TermStart>& term_starts() const { return terms_.starts(); }
   const std::vector<Index>& config_indexes() const { return config_indexes_; }
 
  private:
   void TruncateFrom(Index from);
 
   std::deque<LogSegment> segments_;  // ascending sequence
-  Index first_{1};
-  Index last_;
-  Index base_;  // the position before first_ whose term is known
-  Term base_term_;
-  std::vector<TermStart> term_starts_;
+  LogTerms terms_;
   std::vector<Index> config_indexes_;  // of kConfig entries
 };
 

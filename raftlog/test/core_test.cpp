@@ -205,6 +205,24 @@ TEST(Forwarding, FollowerLearnsThePosition) {
   EXPECT_EQ(cluster.Node(1).applied.back().index, result.index);
 }
 
+// Nobody knows what became of a proposal whose answer was lost: another code than "nobody leads".
+TEST(Forwarding, ALostAnswerIsAnUnknownOutcome) {
+  Cluster cluster(3);
+  cluster.Elect(1);
+  for (int request = 1; request <= 2; ++request) {
+    cluster[3].Forward(1, EntryType::kCommand, "x");
+    cluster.Pump(3);
+    cluster.Drop([](const Message& m) { return m.kind == MessageKind::kPropose; });
+    if (request == 1) {
+      cluster.TickAll(40);  // the leader does not answer
+    } else {
+      cluster.Elect(2);  // another one leads
+    }
+    ASSERT_EQ(cluster.Node(3).forwards.size(), static_cast<std::size_t>(request));
+    EXPECT_EQ(cluster.Node(3).forwards.back().status.sqlstate(), kErrOutcomeUnknown);
+  }
+}
+
 TEST(Forwarding, RefusalsComeBack) {
   Cluster cluster(3, 0, [](Options& options) { options.max_uncommitted_entries = 1; });
   cluster[3].Forward(1, EntryType::kCommand, "x");

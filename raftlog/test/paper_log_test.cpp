@@ -5,40 +5,10 @@
 #include "raftlog/codec.h"
 #include "raftlog/describe.h"
 #include "raftlog/errors.h"
-#include "raftlog/test/testkit.h"
+#include "raftlog/test/paper_fixture.h"
 
 namespace pgquorum::raft::test {
 namespace {
-
-Message From(uint64_t from, uint64_t to, MessageKind kind, uint64_t term) {
-  Message m;
-  m.kind = kind;
-  m.from = NodeId(from);
-  m.to = NodeId(to);
-  m.term = Term(term);
-  return m;
-}
-
-std::vector<std::string> Sent(Cluster& cluster) {
-  std::vector<std::string> texts;
-  for (const Message& m : cluster.wire()) {
-    texts.push_back(Describe(m));
-  }
-  cluster.wire().clear();
-  return texts;
-}
-
-void NoPreVote(Options& options) {
-  options.pre_vote = false;
-}
-
-// Ticks until the node's election timer has fired once.
-void LetTimeOut(Cluster& cluster, uint64_t id) {
-  Term term = cluster[id].term();
-  for (int i = 0; i < 25 && cluster[id].term() == term; ++i) {
-    cluster.Tick(id);
-  }
-}
 
 Entry At(uint64_t index, uint64_t term) {
   return {Term(term), Index(index), EntryType::kCommand,
