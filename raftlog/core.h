@@ -296,7 +296,10 @@ class Core {
 
   // Leader.
   std::map<NodeId, Progress> progress_;
-  Index term_start_;  // index of the no-op
+  Index term_start_;         // index of the no-op
+  bool streaming_ = false;   // see Options::stream_proposals
+  bool commit_due_ = false;  // a tick has passed
+  uint64_t accepted_at_tick_ = 0;
   NodeId transfer_target_;
   uint32_t transfer_elapsed_ = 0;
   bool timeout_now_sent_ = false;  // in this term: a lease is no longer safe

@@ -154,6 +154,8 @@ void Core::BecomeLeader() {
   election_elapsed_ = 0;
   heartbeat_elapsed_ = 0;
   handover_wait_ = 0;
+  streaming_ = false;
+  accepted_at_tick_ = metrics_.proposals_accepted;
   round_ = 0;
   round_times_.clear();
   timeout_now_sent_ = false;

@@ -35,6 +35,10 @@ void Core::TickLeader() {
   if (transfer_target_ && ++transfer_elapsed_ >= options_.election_ticks) {
     EndTransfer();
   }
+  streaming_ = options_.stream_proposals > 0 &&
+               metrics_.proposals_accepted - accepted_at_tick_ >= options_.stream_proposals;
+  accepted_at_tick_ = metrics_.proposals_accepted;
+  commit_due_ = true;
   TickSnapshots();
   if (++heartbeat_elapsed_ >= options_.heartbeat_ticks) {
     BroadcastHeartbeat();
@@ -89,11 +93,12 @@ void Core::SendAppends() {
       sent = true;
     }
     // A commit that no entry carries travels alone, once.
-    if (!sent && progress.sent_commit < log_.commit() &&
+    if (!sent && progress.sent_commit < log_.commit() && (!streaming_ || commit_due_) &&
         progress.state == ProgressState::kReplicate) {
       SendAppendTo(id, progress, true);
     }
   }
+  commit_due_ = false;
 }
 
 bool Core::SendAppendTo(NodeId to, Progress& progress, bool allow_empty) {
@@ -256,6 +261,7 @@ void Core::OnCommitAdvanced() {
   if (!configuration().IsVoter(options_.id) && CommittedInOwnTerm()) {
     // Thesis 4.2.2: it led until the configuration without it was committed; now it tells the
     // others so, asks the best of them to take over, and goes.
+    commit_due_ = true;
     SendAppends();
     NodeId heir;
     Index best;

@@ -45,6 +45,10 @@ struct Options {
   uint64_t max_bytes_per_append = uint64_t{1} << 20;
   uint32_t max_inflight_appends = 128;  // unanswered appends to one follower
   uint64_t max_inflight_bytes = uint64_t{16} << 20;
+  // A commit that no entry carries is sent alone, at once. A leader that accepted this many
+  // proposals in the last tick lets it ride with the next append instead, or send it at the next
+  // tick: half of all messages would speak of nothing else. 0: always at once.
+  uint32_t stream_proposals = 8;
   uint64_t max_uncommitted_entries = 100'000;  // then Propose returns kErrOverloaded
   uint64_t max_uncommitted_bytes = uint64_t{64} << 20;
   uint64_t max_entry_bytes = uint64_t{8} << 20;   // larger proposals are refused

@@ -147,6 +147,7 @@ void World::Start(Node& node) {
   options.snapshot_chunk_bytes = 256;
   options.snapshot_retry_ticks = 10;
   options.log_cache_bytes = 400;
+  options.stream_proposals = static_cast<uint32_t>(node.id.value() % 3);
   if (plan_.small_limits) {
     options.max_entries_per_append = plan_.append_entries;
     options.max_inflight_appends = 2;
