@@ -19,10 +19,14 @@ class ByteWriter {
  public:
   template <std::unsigned_integral T>
   void Fixed(T value) {
+    char bytes[sizeof(T)];
     for (std::size_t i = 0; i < sizeof(T); ++i) {
-      buffer_.push_back(static_cast<char>(value >> (8 * i)));
+      bytes[i] = static_cast<char>(value >> (8 * i));
     }
+    buffer_.append(bytes, sizeof(T));
   }
+  // What is known to follow will not make the buffer grow in steps.
+  void Reserve(std::size_t bytes) { buffer_.reserve(bytes); }
   void U8(uint8_t value) { Fixed(value); }
   void U16(uint16_t value) { Fixed(value); }
   void U32(uint32_t value) { Fixed(value); }

@@ -28,6 +28,7 @@ enum Part : uint16_t {
   kOffset = 1 << 11,
 };
 constexpr uint16_t kAllParts = (1 << 12) - 1;
+constexpr std::size_t kTypicalMessageBytes = 128;  // all but entries and chunk
 constexpr std::size_t kMinEntryBytes = 8 + 8 + 1 + 4;
 constexpr std::size_t kChecksumBytes = 4;
 
@@ -249,6 +250,11 @@ Result<ConfigEntry> DecodeConfigEntry(std::string_view data) {
 std::string EncodeMessage(const Message& m) {
   ByteWriter out;
   uint16_t parts = PartsOf(m);
+  std::size_t bytes = kTypicalMessageBytes + m.chunk.size();
+  for (const Entry& entry : m.entries) {
+    bytes += kMinEntryBytes + entry.data.size();
+  }
+  out.Reserve(bytes);
   out.U8(kMessageVersion);
   out.U8(static_cast<uint8_t>(m.kind));
   out.U16(parts);
