@@ -47,8 +47,8 @@ void Host::Stop() {
   impl_->Stop();
 }
 
-void Host::Receive(NodeId from, std::string_view bytes) {
-  impl_->Receive(from, bytes);
+void Host::Receive(NodeId from, std::string_view bytes, bool more) {
+  impl_->Receive(from, bytes, more);
 }
 
 void Host::ReportUnreachable(NodeId peer) {

@@ -1,11 +1,13 @@
 // One Raft instance as a running thing: the pure core (raftlog/core.h), its log on disk
 // (raftlog/storage) and the threads between them. Rules of use: README.md.
 //
-// Threads, all created by Start() with every signal blocked, none calls anything of PostgreSQL:
-//   core    owns the core and the state machine; timers, inputs, observers, answers
+// The core is run in turns, one thread at a time: whoever brings an input that cannot wait takes
+// one, so that a commit wakes as few threads as possible. Takers are the transport's threads
+// (Receive) and these, created by Start() with every signal blocked; none calls PostgreSQL:
+//   core    timers, proposals, tasks
 //   writer  the log: one write and one fdatasync at a time, everything queued goes into the next
 //   files   snapshots, spare segments
-// The core's thread never waits for a sync, so a stuck disk does not keep a leader alive.
+// A turn never waits for a sync, so a stuck disk does not keep a leader alive.
 #pragma once
 
 #include <cstdint>
@@ -33,15 +35,15 @@ namespace pgquorum::raft {
 // The host is stopping or has stopped.
 inline constexpr std::string_view kErrStopped = "57P01";
 
-// Carries EncodeMessage's bytes. Called from all of the host's threads at once: must be
-// thread-safe, must not block, may drop, and must not call back into the host.
+// Carries EncodeMessage's bytes. Called in turns and by the writer: must be thread-safe, must not
+// block, may drop, and must not call back into the host.
 class Transport {
  public:
   virtual ~Transport() = default;
   virtual void Send(NodeId to, std::string bytes) = 0;
 };
 
-// Deterministic, and only on the core's thread (during Start() on the caller's). Each entry is
+// Deterministic, and only in turns (during Start() on the caller's thread). Each entry is
 // given exactly once in a process life, in log order, starting behind the restored snapshot.
 class StateMachine {
  public:
@@ -59,7 +61,7 @@ class StateMachine {
   virtual Status Restore(const SnapshotMeta& meta, std::string_view bytes) = 0;
 };
 
-// All on the core's thread, none may block or call the host's Stop(). Any may be empty.
+// All in turns, none may block or call the host's Stop(). Any may be empty.
 struct HostObservers {
   // An entry is about to be written and sent: before anything can acknowledge it. Start() calls it
   // for every entry found in the log above the snapshot.
@@ -94,9 +96,13 @@ struct HostOptions {
   uint64_t retain_entries = 5'000;  // kept behind a snapshot for slow followers
 
   // Proposals that arrive while this node's disk is writing wait for it (at most a tick) and then
-  // go out together: fewer messages and writes with many clients, but the two other nodes could
-  // have committed them meanwhile. Off until it is shown to pay on a quiet machine (raftlog/bench).
-  bool gather_proposals = false;
+  // go out together: with many clients fewer messages and writes. False: they go out at once, the
+  // two other nodes may commit them meanwhile.
+  bool gather_proposals = true;
+  // A follower's write + fdatasync happens on the thread that called Receive, which saves waking
+  // the writer. Only for a transport whose receiving threads serve one peer each: the thread waits
+  // for the disk, and nothing more of this peer is heard meanwhile.
+  bool write_on_receive = false;
   uint32_t stall_ticks = 8;               // the core's thread slept this long: Core::NoteStall
   uint64_t proposal_timeout_ms = 10'000;  // then kErrOutcomeUnknown
   // Bounds. Beyond them: messages are dropped (Raft repeats them), proposals refused
@@ -162,7 +168,7 @@ struct HostStatus {
 
 // `index` and `result` are meaningful when the status is ok.
 using ProposeDone = std::function<void(Status, Index index, std::string result)>;
-// The state machine, on the core's thread, is at least as new as the read demands.
+// The state machine, in this turn, is at least as new as the read demands.
 using ReadDone = std::function<void(Status, Index index)>;
 
 class Host {
@@ -179,11 +185,13 @@ class Host {
   // Ends the threads and answers everything that waits with kErrStopped. Not from a callback.
   void Stop();
 
-  // All of the following from any thread; answers come on the core's thread, or before the call
-  // returns when the host is stopped or its queue is full.
+  // All of the following from any thread; answers come in a turn, or before the call returns when
+  // the host is stopped or its queue is full.
 
-  // Bytes of EncodeMessage that the transport received from the authenticated peer `from`.
-  void Receive(NodeId from, std::string_view bytes);
+  // Bytes of EncodeMessage that the transport received from the authenticated peer `from`. May take
+  // a turn: callbacks and the state machine then run in this call, so the caller holds no lock that
+  // they want. `more`: the next message is at hand already, the turn waits for it.
+  void Receive(NodeId from, std::string_view bytes, bool more = false);
   void ReportUnreachable(NodeId peer);
   void ReportPeerDead(NodeId peer);  // see Core::ReportPeerDead
 

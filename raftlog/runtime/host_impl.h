@@ -1,4 +1,4 @@
-// The inside of raft::Host. Members are the core thread's unless they say otherwise.
+// The inside of raft::Host. Members belong to the turn (turn_) unless they say otherwise.
 #pragma once
 
 #include <atomic>
@@ -30,16 +30,22 @@ class Host::Impl {
   // From any thread.
   Status Start();
   void Stop();
-  void Receive(NodeId from, std::string_view bytes);
+  void Receive(NodeId from, std::string_view bytes, bool more);
   void Enqueue(EntryType type, std::string data, ProposeDone done);
   // False: the host does not run, the task never will.
-  bool Post(std::function<void()> task) { return inbox_.Task(task); }
+  bool Post(std::function<void()> task) {
+    bool posted = inbox_.Task(task);
+    if (posted) {
+      inbox_.Wake();
+    }
+    return posted;
+  }
   void ProposeConfig(std::vector<ConfigChange> changes, std::string context, ProposeDone done);
   void ReadIndex(ReadMode mode, ReadDone done);
   void TransferLeadership(NodeId target, std::function<void(Status)> done);
   HostStatus GetStatus() const;
 
-  // Tasks on the core's thread.
+  // In a turn.
   void TakeSnapshot();
   Core* core() { return fatal_.ok() ? core_.get() : nullptr; }
 
@@ -74,6 +80,13 @@ class Host::Impl {
 
   // host_loop.cpp
   void Loop();
+  void Turn(bool leave_proposals);
+  void TakeTurn(bool may_write);
+  // From any thread: proposals wait for the disk, which tells when it is free.
+  bool Gathering() const {
+    return options_.gather_proposals &&
+           submitted_.load(std::memory_order_relaxed) > durable_.load(std::memory_order_relaxed);
+  }
   void Feed(InboxContent& content);
   void FeedProposal(Proposal proposal);
   void MaybeTick();
@@ -114,6 +127,9 @@ class Host::Impl {
   SessionTable sessions_;
 
   Inbox inbox_;
+  std::mutex turn_;  // whoever holds it runs the core
+  InboxContent content_;
+  bool helping_ = false;  // whoever has the turn is going to write what it submits
   std::unique_ptr<LogWriter> writer_;
   TaskThread files_;
   std::thread thread_;
@@ -124,8 +140,9 @@ class Host::Impl {
   uint64_t last_boottime_ns_ = 0;
   Index appended_;  // what on_appended was told
   Index applied_;
-  uint64_t submitted_ = 0;  // sequence of the newest batch given to the writer
-  uint64_t durable_ = 0;    // and of the newest confirmed one
+  // Written in turns, read by any thread. A stale value is harmless: see TakeTurn.
+  std::atomic<uint64_t> submitted_{0};  // sequence of the newest batch given to the writer
+  std::atomic<uint64_t> durable_{0};    // and of the newest confirmed one
   bool refilling_ = false;
   bool refill_done_ = false;  // to be told to the log with the next batch
   uint64_t next_request_ = 1;

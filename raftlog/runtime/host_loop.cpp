@@ -1,4 +1,4 @@
-// raft::Host: the core's thread.
+// raft::Host: the core's turns.
 #include <algorithm>
 #include <utility>
 
@@ -27,31 +27,71 @@ Status Unknown(std::string detail) {
 
 void Host::Impl::Loop() {
   const auto tick = std::chrono::nanoseconds(options_.raft.tick_ns);
-  next_tick_ = Clock::now() + tick;
-  last_boottime_ns_ = BootTimeNs();
-  InboxContent content;
-  while (!inbox_.closed()) {
-    // Never held back longer than a tick: a stuck disk must not keep proposals from being refused.
-    bool writing = submitted_ > durable_;
-    inbox_.Take(content, next_tick_, options_.gather_proposals && writing);
-    Feed(content);
-    Drain();
-    MaybeTick();
-    Drain();
+  {
+    std::lock_guard turn(turn_);
+    next_tick_ = Clock::now() + tick;
+    last_boottime_ns_ = BootTimeNs();
   }
+  while (!inbox_.closed()) {
+    // Only this thread changes next_tick_.
+    inbox_.Wait(next_tick_);
+    {
+      std::lock_guard turn(turn_);
+      // Proposals are not held back longer than a tick: a stuck disk must not keep them from being
+      // refused.
+      Turn(Gathering() && Clock::now() < next_tick_);
+      MaybeTick();
+      Drain();
+    }
+    if (inbox_.Ready(Gathering())) {
+      inbox_.Wake();
+    }
+  }
+  std::lock_guard turn(turn_);
   if (fatal_.ok()) {
     fatal_ = Status::Error(kErrStopped, "the Raft instance was stopped");
   }
-  inbox_.Take(content, Clock::now(), false);
-  Feed(content);
+  Turn(false);
   FailAll(fatal_);
+}
+
+// The caller has `turn_`.
+void Host::Impl::Turn(bool leave_proposals) {
+  inbox_.Take(content_, leave_proposals);
+  if (!content_.empty()) {
+    Feed(content_);
+    Drain();
+  }
+}
+
+// By a thread that has put something into the inbox. It runs the core itself, which saves waking
+// another thread to do so; one turn only, so that it gets back to its own work. When another thread
+// has the turn, that one looks again after it has let go: nothing stays behind. With `may_write`
+// the thread also carries out what a follower's turn wants to have written.
+void Host::Impl::TakeTurn(bool may_write) {
+  {
+    std::unique_lock turn(turn_, std::try_to_lock);
+    if (!turn.owns_lock()) {
+      return;
+    }
+    // A leader's receiving threads are wanted for the followers' answers.
+    helping_ = may_write && core_->role() != Role::kLeader;
+    Turn(Gathering());
+    may_write = std::exchange(helping_, false);
+  }
+  if (may_write) {
+    writer_->Help();
+  }
+  if (inbox_.Ready(Gathering())) {
+    inbox_.Wake();
+  }
 }
 
 // After a stall the messages of that time are heard before the clock is.
 void Host::Impl::Feed(InboxContent& content) {
   if (fatal_.ok()) {
     if (content.durable) {
-      durable_ = content.durable->sequence;
+      durable_.store(content.durable->sequence, std::memory_order_relaxed);
       core_->Persisted(content.durable->sequence, content.durable->term, content.durable->index);
     }
     bool disk_behind = writer_->queued_bytes() > options_.max_unwritten_bytes;
@@ -193,14 +233,14 @@ void Host::Impl::ObserveEntries(const Persist& persist) {
 
 void Host::Impl::SubmitPersist(Persist persist) {
   LogJob job;
-  submitted_ = persist.sequence;
+  submitted_.store(persist.sequence, std::memory_order_relaxed);
   job.persist = std::move(persist);
   if (refilling_ && !core_->refilling()) {
     refilling_ = false;
     refill_done_ = true;
   }
   job.refill_done = std::exchange(refill_done_, false);
-  writer_->Submit(std::move(job));
+  writer_->Submit(std::move(job), !helping_);
 }
 
 // From any thread of the host.

@@ -156,6 +156,7 @@ Status Host::Impl::Start() {
           [this](Message message) { Send(message); },
           [this](const Persist& batch) {
             inbox_.Durable({batch.sequence, batch.term, batch.index});
+            TakeTurn(false);
           },
           [this](const SnapshotMeta& meta) { Post([this, meta] { SnapshotSaved(meta); }); },
           [this](Status failure) { Post([this, failure] { Fail(failure); }); }});
@@ -180,14 +181,15 @@ void Host::Impl::Stop() {
   directory_.reset();  // the lock
 }
 
-void Host::Impl::Receive(NodeId from, std::string_view bytes) {
+void Host::Impl::Receive(NodeId from, std::string_view bytes, bool more) {
   Result<Message> message = DecodeMessage(bytes);
   if (!message.ok() || message.value().from != from) {
     ++malformed_messages_;
-    return;
-  }
-  if (!inbox_.Receive(std::move(message).value(), bytes.size())) {
+  } else if (!inbox_.Receive(std::move(message).value(), bytes.size())) {
     ++dropped_messages_;
+  }
+  if (!more) {
+    TakeTurn(options_.write_on_receive);
   }
 }
 
@@ -195,6 +197,9 @@ void Host::Impl::Enqueue(EntryType type, std::string data, ProposeDone done) {
   Proposal proposal{type, std::move(data), std::move(done), Clock::now()};
   switch (inbox_.Propose(proposal)) {
     case Inbox::Admission::kTaken:
+      if (!Gathering()) {
+        inbox_.Wake();
+      }
       return;
     case Inbox::Admission::kFull:
       ++refused_proposals_;

@@ -1,4 +1,5 @@
-// Everything that other threads hand to the core's thread, bounded per kind.
+// Everything that waits for the core's next turn, bounded per kind. Whoever puts something in sees
+// to it that there is one: by taking it (Host::Impl::TakeTurn) or by Wake().
 #pragma once
 
 #include <chrono>
@@ -83,26 +84,41 @@ class Inbox {
     return taken ? Admission::kTaken : (full ? Admission::kFull : Admission::kClosed);
   }
 
-  // Waits until there is something, Close or `deadline`. Replaces `content`. With
-  // `gather_proposals` they alone do not end the wait and stay behind, until the deadline.
-  void Take(InboxContent& content, std::chrono::steady_clock::time_point deadline,
-            bool gather_proposals) {
-    content = InboxContent();
+  // Until Wake(), Close() or `deadline`.
+  void Wait(std::chrono::steady_clock::time_point deadline) {
     std::unique_lock lock(mutex_);
-    bool woken = wake_.wait_until(lock, deadline, [this, gather_proposals] {
-      return closed_ || (gather_proposals ? content_.HasInput() : !content_.empty());
-    });
+    wake_.wait_until(lock, deadline, [this] { return closed_ || woken_; });
+    woken_ = false;
+  }
+  void Wake() {
+    {
+      std::lock_guard lock(mutex_);
+      if (std::exchange(woken_, true)) {
+        return;
+      }
+    }
+    wake_.notify_one();
+  }
+  // Replaces `content` by what is there. With `leave_proposals` they stay behind, unless there is
+  // a durable mark: what waited for the disk goes on then.
+  void Take(InboxContent& content, bool leave_proposals) {
+    content = InboxContent();
+    std::lock_guard lock(mutex_);
     std::swap(content, content_);
-    if (woken && gather_proposals && !closed_) {
+    if (leave_proposals && !content.durable) {
       std::swap(content.proposals, content_.proposals);
     }
+  }
+  bool Ready(bool leave_proposals) const {
+    std::lock_guard lock(mutex_);
+    return !closed_ && (leave_proposals ? content_.HasInput() : !content_.empty());
   }
   // Closed at first.
   void Open() {
     std::lock_guard lock(mutex_);
     closed_ = false;
   }
-  // Nothing is accepted any more; Take returns what is left.
+  // Nothing is accepted any more, nobody waits; Take returns what is left.
   void Close() {
     {
       std::lock_guard lock(mutex_);
@@ -122,19 +138,16 @@ class Inbox {
  private:
   template <typename Function>
   bool Put(Function function) {
-    {
-      std::lock_guard lock(mutex_);
-      if (closed_) {
-        return false;
-      }
-      if constexpr (std::is_void_v<decltype(function(content_))>) {
-        function(content_);
-      } else if (!function(content_)) {
-        return false;
-      }
+    std::lock_guard lock(mutex_);
+    if (closed_) {
+      return false;
     }
-    wake_.notify_one();
-    return true;
+    if constexpr (std::is_void_v<decltype(function(content_))>) {
+      function(content_);
+      return true;
+    } else {
+      return function(content_);
+    }
   }
 
   const uint64_t max_messages_;
@@ -143,6 +156,7 @@ class Inbox {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   InboxContent content_;
+  bool woken_ = false;
   bool closed_ = true;
 };
 

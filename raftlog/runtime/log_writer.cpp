@@ -10,6 +10,7 @@
 namespace pgquorum::raft {
 namespace {
 
+using std::chrono::microseconds;
 using std::chrono::steady_clock;
 
 // A group is closed at this size, so that the first of a long queue is not held up by the last.
@@ -45,9 +46,11 @@ void LogWriter::Stop() {
   if (thread_.joinable()) {
     thread_.join();
   }
+  std::unique_lock lock(mutex_);
+  idle_.wait(lock, [this] { return !busy_; });
 }
 
-void LogWriter::Submit(LogJob job) {
+void LogWriter::Submit(LogJob job, bool wake) {
   {
     std::lock_guard lock(mutex_);
     if (failed_ || stop_) {
@@ -56,8 +59,21 @@ void LogWriter::Submit(LogJob job) {
     ++stats_.queued_batches;
     stats_.queued_bytes += BytesOf(job);
     queue_.push_back(std::move(job));
+    wake = wake && !busy_;  // whoever is writing looks again
   }
-  wake_.notify_one();
+  if (wake) {
+    wake_.notify_one();
+  }
+}
+
+void LogWriter::Help() {
+  std::unique_lock lock(mutex_);
+  if (!busy_ && !stop_ && !failed_ && !queue_.empty()) {
+    RunGroup(lock);
+    if (!queue_.empty()) {
+      wake_.notify_one();
+    }
+  }
 }
 
 uint64_t LogWriter::queued_bytes() const {
@@ -68,30 +84,6 @@ uint64_t LogWriter::queued_bytes() const {
 LogWriter::Stats LogWriter::stats() const {
   std::lock_guard lock(mutex_);
   return stats_;
-}
-
-// Consecutive batches make a group; a marker or a release stands alone. Empty: idle.
-bool LogWriter::TakeGroup(std::vector<LogJob>& group) {
-  group.clear();
-  std::unique_lock lock(mutex_);
-  wake_.wait_for(lock, kIdleBeforeProof, [this] { return stop_ || !queue_.empty(); });
-  if (stop_) {
-    return false;
-  }
-  uint64_t bytes = 0;
-  while (!queue_.empty() && bytes < kMaxGroupBytes) {
-    bool alone = !queue_.front().persist;
-    if (alone && !group.empty()) {
-      break;
-    }
-    bytes += BytesOf(queue_.front());
-    group.push_back(std::move(queue_.front()));
-    queue_.pop_front();
-    if (alone) {
-      break;
-    }
-  }
-  return true;
 }
 
 Status LogWriter::WriteBatches(std::vector<LogJob>& group) {
@@ -108,9 +100,16 @@ Status LogWriter::WriteBatches(std::vector<LogJob>& group) {
     }
     batches.push_back(&*job.persist);
   }
+  steady_clock::time_point start = steady_clock::now();
   Status written = log_.Write(batches);
   if (!written.ok()) {
     return written;
+  }
+  auto took = std::chrono::duration_cast<microseconds>(steady_clock::now() - start);
+  {
+    std::lock_guard lock(mutex_);
+    stats_.sync_us.Record(static_cast<uint64_t>(took.count()));
+    stats_.group.Record(group.size());
   }
   for (LogJob& job : group) {
     for (Message& message : job.persist->messages_after) {
@@ -146,28 +145,53 @@ Status LogWriter::Carry(std::vector<LogJob>& group) {
 }
 
 void LogWriter::Loop() {
-  std::vector<LogJob> group;
-  while (TakeGroup(group)) {
-    steady_clock::time_point start = steady_clock::now();
-    Status status = group.empty() ? log_.Prove() : Carry(group);
-    auto took =
-        std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - start).count();
-    std::unique_lock lock(mutex_);
-    if (!status.ok()) {
-      failed_ = true;
-      queue_.clear();
-      lock.unlock();
-      events_.failed(std::move(status));
+  std::unique_lock lock(mutex_);
+  while (true) {
+    wake_.wait_for(lock, kIdleBeforeProof,
+                   [this] { return stop_ || failed_ || (!queue_.empty() && !busy_); });
+    if (stop_ || failed_) {
       return;
     }
-    if (!group.empty() && group.front().persist) {
-      stats_.sync_us.Record(static_cast<uint64_t>(took));
-      stats_.group.Record(group.size());
+    if (!busy_) {
+      RunGroup(lock);
     }
-    for (const LogJob& job : group) {
-      --stats_.queued_batches;
-      stats_.queued_bytes -= BytesOf(job);
+  }
+}
+
+// Consecutive batches make a group; a marker or a release stands alone. None: the disk is idle.
+void LogWriter::RunGroup(std::unique_lock<std::mutex>& lock) {
+  busy_ = true;
+  group_.clear();
+  uint64_t bytes = 0;
+  while (!queue_.empty() && bytes < kMaxGroupBytes) {
+    bool alone = !queue_.front().persist;
+    if (alone && !group_.empty()) {
+      break;
     }
+    bytes += BytesOf(queue_.front());
+    group_.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+    if (alone) {
+      break;
+    }
+  }
+  lock.unlock();
+  Status status = group_.empty() ? log_.Prove() : Carry(group_);
+  if (!status.ok()) {
+    events_.failed(status);
+  }
+  lock.lock();
+  if (!status.ok()) {
+    failed_ = true;
+    queue_.clear();
+  }
+  for (const LogJob& job : group_) {
+    --stats_.queued_batches;
+    stats_.queued_bytes -= BytesOf(job);
+  }
+  busy_ = false;
+  if (stop_) {
+    idle_.notify_all();
   }
 }
 

@@ -1,5 +1,5 @@
-// The thread that makes the log durable. Everything that waits when it becomes free goes into its
-// next write and sync; there is never more than one under way.
+// What makes the log durable: a thread, or whoever helps. Everything that waits when the disk is
+// free goes into the next write and sync; there is never more than one under way.
 #pragma once
 
 #include <condition_variable>
@@ -32,7 +32,7 @@ struct LogJob {
 
 class LogWriter {
  public:
-  // All called on the writer's thread.
+  // All called by whoever writes.
   struct Events {
     std::function<void(Message)> send;                // messages that had to wait for the disk
     std::function<void(const Persist&)> persisted;    // the last batch that is durable now
@@ -52,13 +52,16 @@ class LogWriter {
   void Start();
   // Finishes the write under way; what is queued is dropped: nobody was told of it.
   void Stop();
-  void Submit(LogJob job);
+  // With `wake` false the caller is going to Help().
+  void Submit(LogJob job, bool wake = true);
+  // Carries out one group on the caller's thread, unless somebody is writing already.
+  void Help();
   uint64_t queued_bytes() const;
   Stats stats() const;
 
  private:
   void Loop();
-  bool TakeGroup(std::vector<LogJob>& group);
+  void RunGroup(std::unique_lock<std::mutex>& lock);
   Status Carry(std::vector<LogJob>& group);
   Status WriteBatches(std::vector<LogJob>& group);
 
@@ -66,10 +69,13 @@ class LogWriter {
   SnapshotStore& snapshots_;
   Events events_;
   std::thread thread_;
+  std::vector<LogJob> group_;  // of whoever writes
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
+  std::condition_variable idle_;  // not busy_
   std::deque<LogJob> queue_;
+  bool busy_ = false;  // somebody writes
   bool stop_ = false;
   bool failed_ = false;
   Stats stats_;
