@@ -2,6 +2,8 @@
 // what waits, send it to both followers and write + fdatasync it here at once, committed when two
 // of three have it. No terms, no elections, no checks.
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -48,6 +50,7 @@ class Journal {
 };
 
 [[noreturn]] void Follower(int fd, const std::string& path) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   Journal journal(path);
   std::string frame;
   std::string out;
@@ -198,7 +201,7 @@ Measured MeasureFloor(const std::string& directory, int clients, double seconds,
   Measured measured;
   {
     Leader leader({mesh[0][1], mesh[0][2]}, directory + "/floor0", clients);
-    measured = Drive(clients, seconds, payload,
+    measured = Drive(clients, seconds, payload, children,
                      [&](int client, const std::string& data) { leader.Commit(client, data); });
     leader.Stop();
     for (pid_t child : children) {

@@ -1,19 +1,19 @@
 // The library under the same clients: three processes with a raft::Host each, over loopback TCP.
-#include <poll.h>
-#include <sys/socket.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <condition_variable>
+#include <atomic>
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <thread>
 
 #include "base/check.h"
 #include "raftlog/bench/net.h"
+#include "raftlog/bench/tls.h"
+#include "raftlog/runtime/frame_stream.h"
 #include "raftlog/runtime/host.h"
-#include "raftlog/runtime/threads.h"
 
 #include "base/pure.h"
 
@@ -29,107 +29,53 @@ class NullMachine : public StateMachine {
   Status Restore(const SnapshotMeta&, std::string_view) override { return Status::Ok(); }
 };
 
-// Sends on the caller's thread as long as the socket takes it, the rest on a thread of its own.
-class Peer {
- public:
-  explicit Peer(int fd) : fd_(fd) {
-    sender_ = StartThread("bench send", [this] { Drain(); });
-  }
-  void Send(std::string_view bytes) {
-    std::lock_guard lock(mutex_);
-    std::string frame;
-    AppendFrame(bytes, frame);
-    std::string_view rest = frame;
-    if (pending_.empty()) {
-      ssize_t n = ::send(fd_, rest.data(), rest.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-      rest.remove_prefix(n > 0 ? static_cast<std::size_t>(n) : 0);
-    }
-    if (!rest.empty()) {
-      pending_ += rest;
-      wake_.notify_one();
-    }
-  }
-  void Receive(NodeId from, Host& host) {
-    receiver_ = StartThread("bench receive", [this, from, &host] {
-      std::string frame;
-      while (ReadFrame(fd_, frame)) {
-        host.Receive(from, frame);
-      }
-    });
-  }
-  // Ends both threads; the host may still send into nothing.
-  void Stop() {
-    {
-      std::lock_guard lock(mutex_);
-      stop_ = true;
-    }
-    wake_.notify_one();
-    ::shutdown(fd_, SHUT_RDWR);
-    sender_.join();
-    receiver_.join();
-  }
-  // Until the other end is gone.
-  void Wait() { receiver_.join(); }
+constexpr uint64_t kMaxQueuedBytes = uint64_t{64} << 20;
 
- private:
-  void Drain() {
-    std::unique_lock lock(mutex_);
-    while (true) {
-      wake_.wait(lock, [this] { return stop_ || !pending_.empty(); });
-      if (stop_) {
-        return;
-      }
-      ssize_t n = ::send(fd_, pending_.data(), pending_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (n > 0) {
-        pending_.erase(0, static_cast<std::size_t>(n));
-        continue;
-      }
-      lock.unlock();
-      pollfd wait{fd_, POLLOUT, 0};
-      ::poll(&wait, 1, 100);
-      lock.lock();
-    }
-  }
-
-  int fd_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::string pending_;
-  bool stop_ = false;
-  std::thread sender_;
-  std::thread receiver_;
-};
-
+// A stream to each of the other nodes.
 class MeshTransport : public Transport {
  public:
-  MeshTransport(const Mesh& mesh, int self) : self_(self) {
+  // `tls` null: plain.
+  MeshTransport(const Mesh& mesh, int self, SSL_CTX* tls) {
     for (int node = 0; node < kNodes; ++node) {
-      peers_.push_back(
-          node == self ? nullptr
-                       : std::make_unique<Peer>(
-                             mesh[static_cast<std::size_t>(self)][static_cast<std::size_t>(node)]));
+      if (node == self) {
+        streams_.push_back(nullptr);
+        continue;
+      }
+      int fd = mesh[static_cast<std::size_t>(self)][static_cast<std::size_t>(node)];
+      SslHandle ssl;
+      if (tls != nullptr) {
+        Result<SslHandle> made = TlsHandshake(fd, tls, self < node);
+        PGQUORUM_CHECK(made.ok());
+        ssl = std::move(made).value();
+      }
+      streams_.push_back(std::make_unique<FrameStream>(fd, std::move(ssl), kMaxQueuedBytes));
     }
   }
-  void Send(NodeId to, std::string bytes) override { peers_[to.value() - 1]->Send(bytes); }
+  void Send(NodeId to, std::string bytes) override { streams_[to.value() - 1]->Send(bytes); }
   void Attach(Host& host) {
     for (std::size_t node = 0; node < kNodes; ++node) {
-      if (peers_[node]) {
-        peers_[node]->Receive(NodeId(node + 1), host);
+      if (!streams_[node]) {
+        continue;
       }
+      Status started = streams_[node]->Start(
+          [node, &host](std::string_view frame, bool more) {
+            host.Receive(NodeId(node + 1), frame, more);
+          },
+          [this] {
+            ended_ = true;
+            ended_.notify_all();
+          });
+      PGQUORUM_CHECK(started.ok());
     }
   }
-  void WaitFor(int node) { peers_[static_cast<std::size_t>(node)]->Wait(); }
-  void Stop() {
-    for (auto& peer : peers_) {
-      if (peer) {
-        peer->Stop();
-      }
-    }
-  }
+  // Until a node is gone.
+  void Wait() { ended_.wait(false); }
+  // The other ends see that this node is gone.
+  void Stop() { streams_.clear(); }
 
  private:
-  int self_;
-  std::vector<std::unique_ptr<Peer>> peers_;
+  std::vector<std::unique_ptr<FrameStream>> streams_;
+  std::atomic<bool> ended_{false};
 };
 
 HostOptions OptionsFor(const std::string& directory, int node) {
@@ -145,23 +91,26 @@ HostOptions OptionsFor(const std::string& directory, int node) {
   options.bootstrap = Configuration();
   options.bootstrap->voters = {NodeId(1), NodeId(2), NodeId(3)};
   options.log.spare_segments = kSpareSegments;
+  options.write_on_receive = true;  // a stream's thread serves one peer
   return options;
 }
 
-[[noreturn]] void Follower(const Mesh& mesh, const std::string& directory, int node) {
+[[noreturn]] void Follower(const Mesh& mesh, const std::string& directory, int node, SSL_CTX* tls) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   NullMachine machine;
-  MeshTransport transport(mesh, node);
+  MeshTransport transport(mesh, node, tls);
   Host host(OptionsFor(directory, node), transport, machine, {});
   PGQUORUM_CHECK(host.Start().ok());
   transport.Attach(host);
-  transport.WaitFor(0);
+  transport.Wait();
   ::_exit(0);
 }
 
 }  // namespace
 
 Measured MeasureLibrary(const std::string& directory, int clients, double seconds,
-                        std::size_t payload, bool gather) {
+                        std::size_t payload, const LibraryOptions& library) {
+  TlsContext tls = library.tls ? MakeTlsContext() : nullptr;
   Mesh mesh = Connect();
   std::vector<pid_t> children;
   for (int node = 1; node < kNodes; ++node) {
@@ -169,15 +118,15 @@ Measured MeasureLibrary(const std::string& directory, int clients, double second
     PGQUORUM_CHECK(child >= 0);
     if (child == 0) {
       CloseOthers(mesh, node);
-      Follower(mesh, directory, node);
+      Follower(mesh, directory, node, tls.get());
     }
     children.push_back(child);
   }
   CloseOthers(mesh, 0);
   NullMachine machine;
-  MeshTransport transport(mesh, 0);
+  MeshTransport transport(mesh, 0, tls.get());
   HostOptions options = OptionsFor(directory, 0);
-  options.gather_proposals = gather;
+  options.gather_proposals = library.gather;
   Host host(std::move(options), transport, machine, {});
   PGQUORUM_CHECK(host.Start().ok());
   transport.Attach(host);
@@ -202,9 +151,9 @@ Measured MeasureLibrary(const std::string& directory, int clients, double second
   while (!ready()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));  // published by ticks only
   }
-  Measured measured = Drive(clients, seconds, payload, commit);
-  transport.Stop();
+  Measured measured = Drive(clients, seconds, payload, children, commit);
   host.Stop();
+  transport.Stop();
   for (pid_t child : children) {
     ::waitpid(child, nullptr, 0);
   }
@@ -212,33 +161,6 @@ Measured MeasureLibrary(const std::string& directory, int clients, double second
     std::filesystem::remove_all(OptionsFor(directory, node).directory);
   }
   return measured;
-}
-
-double MeasureOpen(const std::string& directory) {
-  std::string path = directory + "/open";
-  double seconds = 0;
-  for (bool writing : {true, false}) {
-    Clock::time_point start = Clock::now();
-    auto state = StateDirectory::Open(PosixFileSystem(), path, {1, NodeId(1)}, false);
-    PGQUORUM_CHECK(state.ok());
-    auto snapshots = SnapshotStore::Open(PosixFileSystem(), path, 1);
-    PGQUORUM_CHECK(snapshots.ok());
-    auto log = LogStore::Open(*state.value(), *snapshots.value(), LogStoreOptions());
-    PGQUORUM_CHECK(log.ok());
-    seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    uint64_t next = 1;
-    while (writing && log.value()->stats().bytes < uint64_t{1} << 30) {
-      Persist persist;
-      for (int i = 0; i < 10'000; ++i) {
-        persist.entries.push_back(
-            {Term(1), Index(next++), EntryType::kCommand, std::string(256, 'o')});
-      }
-      const Persist* batch = &persist;
-      PGQUORUM_CHECK(log.value()->Write({&batch, 1}).ok());
-    }
-  }
-  std::filesystem::remove_all(path);
-  return seconds;
 }
 
 }  // namespace pgquorum::raft::bench

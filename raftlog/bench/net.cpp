@@ -4,12 +4,15 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "base/check.h"
@@ -110,23 +113,54 @@ void AppendFrame(std::string_view bytes, std::string& out) {
   out.append(bytes);
 }
 
-Measured Drive(int clients, double seconds, std::size_t payload,
+Usage UsageOf(const std::vector<pid_t>& children) {
+  rusage self{};
+  ::getrusage(RUSAGE_SELF, &self);
+  auto micros = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) * 1e6 + static_cast<double>(t.tv_usec);
+  };
+  Usage usage{micros(self.ru_utime) + micros(self.ru_stime), static_cast<double>(self.ru_nvcsw)};
+  for (pid_t child : children) {
+    std::string tasks = "/proc/" + std::to_string(child) + "/task";
+    for (const auto& task : std::filesystem::directory_iterator(tasks)) {
+      double run_ns = 0;
+      std::ifstream(task.path() / "schedstat") >> run_ns;
+      usage.cpu_us += run_ns / 1e3;
+      std::ifstream status(task.path() / "status");
+      for (std::string word; status >> word;) {
+        if (word == "voluntary_ctxt_switches:") {
+          double switches = 0;
+          status >> switches;
+          usage.switches += switches;
+        }
+      }
+    }
+  }
+  return usage;
+}
+
+Measured Drive(int clients, double seconds, std::size_t payload, const std::vector<pid_t>& children,
                const std::function<void(int client, const std::string&)>& commit) {
   std::vector<std::vector<double>> latencies(static_cast<std::size_t>(clients));
   auto span = std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
   Clock::time_point begin = Clock::now() + span / 10;
   Clock::time_point end = begin + span;
+  Usage before = UsageOf(children);
+  std::atomic<uint64_t> commits{0};
   std::vector<std::thread> threads;
   for (int client = 0; client < clients; ++client) {
     threads.emplace_back([&, client] {
       std::string data(payload, 'p');
       std::vector<double>& mine = latencies[static_cast<std::size_t>(client)];
+      uint64_t committed = 0;
       while (true) {
         Clock::time_point start = Clock::now();
         if (start >= end) {
+          commits += committed;
           return;
         }
         commit(client, data);
+        ++committed;
         if (start >= begin) {
           mine.push_back(MicrosSince(start));
         }
@@ -142,8 +176,12 @@ Measured Drive(int clients, double seconds, std::size_t payload,
   }
   PGQUORUM_CHECK(!all.empty());
   std::sort(all.begin(), all.end());
-  return {static_cast<double>(all.size()) / seconds, all[all.size() / 2],
-          all[all.size() * 99 / 100]};
+  Usage after = UsageOf(children);
+  auto count = static_cast<double>(commits.load());
+  return {static_cast<double>(all.size()) / seconds,
+          all[all.size() / 2],
+          all[all.size() * 99 / 100],
+          {(after.cpu_us - before.cpu_us) / count, (after.switches - before.switches) / count}};
 }
 
 Measured Median(std::vector<Measured> rounds) {
@@ -154,7 +192,15 @@ Measured Median(std::vector<Measured> rounds) {
     }
     return MedianOf(std::move(values));
   };
-  return {pick(&Measured::rate), pick(&Measured::p50_us), pick(&Measured::p99_us)};
+  std::vector<double> cpu, switches;
+  for (const Measured& round : rounds) {
+    cpu.push_back(round.each.cpu_us);
+    switches.push_back(round.each.switches);
+  }
+  return {pick(&Measured::rate),
+          pick(&Measured::p50_us),
+          pick(&Measured::p99_us),
+          {MedianOf(std::move(cpu)), MedianOf(std::move(switches))}};
 }
 
 double SyncMicros(const std::string& directory) {

@@ -1,0 +1,11 @@
+# The Raft library beside its floor and beside etcd (raftlog/bench/README.md); five minutes at most, on a
+# machine that does nothing else. DIR: where the logs go, on the disk in question.
+DIR ?= /var/tmp
+ROUNDS ?= 5
+
+.PHONY: bench-raft
+bench-raft: deps
+	@cmake -S . -B $(BUILD) $(CMAKE_FLAGS) >/dev/null
+	cmake --build $(BUILD) --parallel $(JOBS) --target raft_bench transport_etcd_load
+	@$(BUILD)/raftlog/bench/raft_bench --directory=$(DIR) --rounds=$(ROUNDS) \
+		--etcd-load=$(BUILD)/bgworkers/transport/transport_etcd_load
