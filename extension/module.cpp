@@ -46,5 +46,6 @@ void _PG_init(void) {
   hooks::InstallAuthentication();
   if (member) {
     hooks::InstallListGuard();
+    hooks::InstallNameGuard();
   }
 }

@@ -12,5 +12,6 @@ void InstallUtility();         // ProcessUtility_hook
 void InstallAuthentication();  // ClientAuthentication_hook
 
 void InstallListGuard();  // check hook of synchronous_standby_names; members only
+void InstallNameGuard();  // check hook of application_name; members only
 
 }  // namespace pgquorum::hooks
