@@ -173,6 +173,15 @@ void FactGatherer::GatherReceiver() {
   fact.start = Lsn(copy.receiveStart);
   fact.flushed = Lsn(copy.flushedUpto);
   fact.flushed_moved = fact.flushed > fact.start;
+  if (!fact.flushed_moved && fact.streaming) {
+    // The receiver takes what was replayed before for flushed, so what the upstream sends again up
+    // to there moves nothing. While the primary is idle that is all there is.
+    const Lsn again = std::min(Lsn(pg_atomic_read_u64(&copy.writtenUpto)), facts_.replay.end);
+    if (again > fact.start) {
+      fact.flushed = again;
+      fact.flushed_moved = true;
+    }
+  }
   fact.message_age_ms = fact.running ? AgeMs(copy.lastMsgReceiptTime) : -1;
   if (fact.flushed != last_received_) {
     last_received_ = fact.flushed;
