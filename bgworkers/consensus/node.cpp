@@ -173,6 +173,7 @@ TimeNs Node::Turn() {
   last_turn_ = now;
   inbox_.Run();
   CatchUp(now);
+  ProposeAgain(now);
   TakeRequests();
   for (int step = 0; step < kMaxSteps && StepAgent(now); ++step) {
     now = static_cast<TimeNs>(shmem::BootTimeNs());

@@ -95,6 +95,11 @@ class Node {
   // node_messages.cpp
   void OnFrame(failover::NodeId from, transport::Channel channel, const std::string& payload);
   void OnPeerEvent(const transport::PeerEvent& event);
+  struct PeerLog {
+    std::string text;
+    failover::TimeNs at = 0;
+  };
+  void LogPeer(const transport::PeerEvent& event, failover::TimeNs now);
   void ProbePeer(failover::NodeId node);
   void SendReport(failover::TimeNs now);
   void RunLease(failover::TimeNs now);
@@ -124,8 +129,16 @@ class Node {
   void RemoveMember(shared::RequestSlot* slot);
   void SetPriority(shared::RequestSlot* slot);
   void PauseFailover(shared::RequestSlot* slot);
+  // A proposal of a backend. One that the Raft leader did not take for a passing reason is repeated
+  // until the backend gives up.
+  struct Proposal {
+    shared::RequestSlot* slot = nullptr;
+    failover::Command command;
+    std::function<void(const failover::ApplyResult&)> applied;
+  };
   void ProposeFor(shared::RequestSlot* slot, const failover::Command& command,
                   std::function<void(const failover::ApplyResult&)> applied);
+  void ProposeAgain(failover::TimeNs now);
   void AnswerFinished();
   void OnJoin(transport::JoinRequest request, transport::JoinAnswer answer);
   void AnswerJoin(const transport::JoinRequest& request, const transport::JoinAnswer& answer,
@@ -153,6 +166,7 @@ class Node {
 
   std::shared_ptr<const failover::ClusterState> cluster_;
   failover::PeerViews peers_;
+  std::map<failover::NodeId, PeerLog> peer_logs_;
   failover::AgentOutput agent_out_;
   std::string last_detail_;
   std::string waiting_for_;  // the coordinator's, for people
@@ -176,6 +190,8 @@ class Node {
   uint64_t lease_lapses_ = 0;
   failover::TimeNs lease_deadline_ = 0;
   std::vector<Waiting> waiting_;
+  std::vector<Proposal> repeated_;
+  failover::TimeNs repeat_due_ = 0;
   bool bootstrap_proposed_ = false;
   std::optional<Status> fatal_;
 };

@@ -18,6 +18,23 @@ constexpr char kLeaseGrant = 2;
 
 constexpr int kProbeTimeoutMs = 250;
 
+// A peer that cannot be reached is told of once for each reason, and not oftener than this.
+constexpr TimeNs kPeerLogInterval = 10'000 * failover::kMs;
+
+const char* ToText(transport::PeerEventKind kind) {
+  switch (kind) {
+    case transport::PeerEventKind::kConnected:
+      return "connected";
+    case transport::PeerEventKind::kDisconnected:
+      return "the connection ended";
+    case transport::PeerEventKind::kRefused:
+      return "nobody listens there";
+    case transport::PeerEventKind::kUnreachable:
+      break;
+  }
+  return "not reachable";
+}
+
 }  // namespace
 
 void Node::OnFrame(NodeId from, transport::Channel channel, const std::string& payload) {
@@ -85,9 +102,26 @@ void Node::SendReport(TimeNs now) {
   }
 }
 
+// For people: a wrong certificate or a closed port shows nowhere else.
+void Node::LogPeer(const transport::PeerEvent& event, TimeNs now) {
+  PeerLog& told = peer_logs_[NodeId(event.peer)];
+  std::string text = ToText(event.kind);
+  if (!event.detail.empty()) {
+    text += ": " + event.detail;
+  }
+  bool connected = event.kind == transport::PeerEventKind::kConnected;
+  if (text == told.text || (!connected && now - told.at < kPeerLogInterval && told.at != 0)) {
+    return;
+  }
+  told = {text, connected ? 0 : now};
+  ereport(LOG, (errmsg("pgquorum: node %s: %s", cluster_->NameOf(NodeId(event.peer)).c_str(),
+                       text.c_str())));
+}
+
 void Node::OnPeerEvent(const transport::PeerEvent& event) {
   NodeId node(event.peer);
   TimeNs now = static_cast<TimeNs>(shmem::BootTimeNs());
+  LogPeer(event, now);
   failover::PeerView& peer = peers_[node];
   switch (event.kind) {
     case transport::PeerEventKind::kConnected:

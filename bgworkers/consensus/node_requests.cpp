@@ -7,10 +7,12 @@
 #include "bgworkers/consensus/node.h"
 #include "bgworkers/transport/pki.h"
 #include "bgworkers/transport/token.h"
+#include "raftlog/errors.h"
 
 namespace pgquorum::consensus {
 
 using failover::NodeId;
+using failover::TimeNs;
 
 namespace {
 
@@ -21,6 +23,14 @@ int64_t UnixMicroseconds() {
 }
 
 constexpr int64_t kMaxTokenSeconds = 7 * 24 * 3600;
+constexpr TimeNs kRepeatInterval = 50 * failover::kMs;
+
+// Whom this node took for the leader is none, or not yet, or not any more: certainly nothing has
+// happened, and it passes within an election.
+bool WasNotAccepted(const Status& status) {
+  return status.sqlstate() == raft::kErrNotLeader || status.sqlstate() == raft::kErrNotReady ||
+         status.sqlstate() == raft::kErrTransferring;
+}
 
 }  // namespace
 
@@ -57,22 +67,43 @@ void Node::HandleRequest(shared::RequestSlot* slot) {
 
 void Node::ProposeFor(shared::RequestSlot* slot, const failover::Command& command,
                       std::function<void(const failover::ApplyResult&)> applied) {
-  host_->Propose(failover::Encode(command), [this, slot, applied](const Status& status, raft::Index,
-                                                                  const std::string& result) {
-    inbox_.Post(Inbox::Kind::kAnswer, [this, slot, applied, status, result] {
-      if (!status.ok()) {
-        shmem::Answer(slot, status);
-        return;
-      }
-      Result<failover::ApplyResult> outcome = DecodeApplyResult(result);
-      if (!outcome.ok() || !outcome.value().status.ok()) {
-        shmem::Answer(slot, outcome.ok() ? outcome.value().status : outcome.status());
-        return;
-      }
-      cluster_ = machine_.published();
-      applied(outcome.value());
-    });
-  });
+  host_->Propose(
+      failover::Encode(command),
+      [this, slot, command, applied](const Status& status, raft::Index, const std::string& result) {
+        inbox_.Post(Inbox::Kind::kAnswer, [this, slot, command, applied, status, result] {
+          if (WasNotAccepted(status)) {
+            repeated_.push_back({slot, command, applied});
+            return;
+          }
+          if (!status.ok()) {
+            shmem::Answer(slot, status);
+            return;
+          }
+          Result<failover::ApplyResult> outcome = DecodeApplyResult(result);
+          if (!outcome.ok() || !outcome.value().status.ok()) {
+            shmem::Answer(slot, outcome.ok() ? outcome.value().status : outcome.status());
+            return;
+          }
+          cluster_ = machine_.published();
+          applied(outcome.value());
+        });
+      });
+}
+
+void Node::ProposeAgain(TimeNs now) {
+  if (repeated_.empty() || now < repeat_due_) {
+    return;
+  }
+  repeat_due_ = now + kRepeatInterval;
+  std::vector<Proposal> due;
+  due.swap(repeated_);
+  for (Proposal& proposal : due) {
+    if (shmem::IsAbandoned(proposal.slot)) {
+      shmem::Answer(proposal.slot, Status::Ok());  // frees it
+    } else {
+      ProposeFor(proposal.slot, proposal.command, std::move(proposal.applied));
+    }
+  }
 }
 
 void Node::RequestFailover(shared::RequestSlot* slot, failover::RequestKind kind) {
