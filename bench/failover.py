@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""failover.py BUILD [--runs N] [--only NAME,…]: write outages of the failover scenarios, medians over runs.
+"""failover.py BUILD [--runs N] [--only NAME,…] [--saturate SECONDS]: write outages of the failover scenarios, medians over runs.
 
 Three nodes in network namespaces of their own (as root; without root on localhost, and the scenarios with cuts are
 left out), each under a supervisor that restarts a dead server after 100 ms, all settings at their defaults but what
@@ -10,10 +10,14 @@ first primary, and a probe writes to every node each 30 ms.
 Write outage: the longest interval between consecutive acknowledgements of the roaming clients together that ends
 after the fault. Rows are compared on all nodes after each run. Exit code 1 when a row is lost, double or wrongly
 there, when two nodes acknowledged, or when a scenario did not come to its end.
+
+--only saturation runs something else: pgbench as fast as the machine can for that long (default ten minutes), during which
+nothing must fail over. It counts failovers, elections and lapses of the lease on all nodes.
 """
 import argparse
 import os
 import pathlib
+import re
 import statistics
 import sys
 import time
@@ -23,6 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tap" / "lib"))
 # pylint: disable=wrong-import-position
 from pgquorum_tap import Cluster, Network  # noqa: E402
+from pgquorum_tap.cluster import bindir, run  # noqa: E402
 from pgquorum_tap.scenarios import (time_to_rejoin, with_everybody, worker_memory_kb,  # noqa: E402
                                     write_through)
 
@@ -101,6 +106,46 @@ class Bench:
         return elapsed
 
 
+class Saturation:
+    """All processors busy, nobody dead: the primary stays."""
+
+    CLIENTS = 16
+    SCALE = 10
+
+    def __init__(self, cluster):
+        self._cluster = cluster
+
+    def _pgbench(self, *words):
+        done = run(bindir() / "pgbench", *words, self._cluster.url(), timeout=None)
+        return done.stdout + done.stderr
+
+    def _counts(self):
+        """What must not grow: changes of the primary; and what may, to be looked at."""
+        counts = {"failovers": self._cluster.value("SELECT count(*) FROM system.failover_history"), "elections": 0,
+                  "leader changes": 0, "lease lapses": 0}
+        for node in self._cluster.nodes:
+            elections, changes = self._cluster.sql("SELECT elections_started, leader_changes FROM system.raft_status",
+                                                   node=node)[0]
+            counts["elections"] += elections
+            counts["leader changes"] = max(counts["leader changes"], changes)
+            counts["lease lapses"] += self._cluster.value("SELECT coalesce(lease_lapses, 0) FROM system.write_gate", node=node)
+        return counts
+
+    def measure(self, seconds):
+        """{what: how often}, transactions a second, and what is wrong."""
+        primary = self._cluster.await_primary()
+        self._pgbench("--initialize", "--quiet", "--scale", self.SCALE)
+        before = self._counts()
+        said = self._pgbench("--client", self.CLIENTS, "--jobs", 2, "--time", seconds, "--no-vacuum")
+        after = self._counts()
+        grown = {what: after[what] - before[what] for what in before}
+        problems = []
+        if grown["failovers"] or self._cluster.await_primary() != primary:
+            problems.append(f"{grown['failovers']} changes of the primary, and nobody had died")
+        tps = float(re.search(r"^tps = ([0-9.]+)", said, re.MULTILINE).group(1))
+        return grown, tps, problems
+
+
 # method, title, target in ms, needs the network
 SCENARIOS = (("node", "kill -9 of the primary's whole node", 1000, False),
              ("postmaster", "kill -9 of the postmaster only", 600, False),
@@ -152,11 +197,21 @@ def memory(cluster):
     return worker_memory_kb(cluster, standby) / 1024
 
 
+def saturate(cluster, seconds):
+    grown, tps, problems = Saturation(cluster).measure(seconds)
+    print(f"\n{seconds} s of pgbench with {Saturation.CLIENTS} clients, scale {Saturation.SCALE}: "
+          f"{tps:.0f} transactions a second; " + ", ".join(f"{count} {what}" for what, count in grown.items()))
+    for problem in problems:
+        print(f"  {problem}")
+    return 1 if problems else 0
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", default="")
+    parser.add_argument("--saturate", type=int, default=600, metavar="SECONDS")
     options = parser.parse_args()
     for line in (options.build / "tmp_install" / "env").read_text().splitlines():
         os.environ.setdefault(*line.split("=", 1))
@@ -167,6 +222,8 @@ def main():
     try:
         cluster.up()
         print("settings: " + "; ".join(settings(cluster)), flush=True)
+        if options.only == "saturation":
+            sys.exit(saturate(cluster, options.saturate))
         bench = Bench(cluster, network)
         print(f"\n| scenario, {options.runs} runs | median ms | range | to reach | reached |\n|---|---|---|---|---|",
               flush=True)
