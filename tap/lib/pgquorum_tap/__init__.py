@@ -3,6 +3,7 @@
     tap        test output, failures, clean-up
     waiting    conditions with deadlines: tests never sleep and hope
     cluster    a sandbox cluster, with fault injection
+    by_hand    a cluster whose nodes come and go
     load       numbered rows written through failovers, and the check that none was lost
     network    nodes in network namespaces of their own, with cuts between them
 """

@@ -12,7 +12,7 @@ import subprocess
 import psycopg2
 
 from .ports import free_ports
-from .waiting import wait_for
+from .waiting import TimedOut, wait_for
 
 Node = collections.namedtuple("Node", "id host port data state log namespace")
 
@@ -44,6 +44,20 @@ def run(*words, check=True, timeout=180, **options):
 def pgquorum(*words, **options):
     """The command line program."""
     return run(bindir() / "pgquorum", *words, **options)
+
+
+def children(pid):
+    """{process id: command line} of a process's children."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as listed:
+        pids = [int(child) for child in listed.read().split()]
+    found = {}
+    for child in pids:
+        try:
+            with open(f"/proc/{child}/cmdline", encoding="utf-8", errors="replace") as command:
+                found[child] = command.read().rstrip("\0 ")
+        except OSError:
+            pass  # it has ended
+    return found
 
 
 class Cluster:
@@ -130,6 +144,10 @@ class Cluster:
     def value(self, query, parameters=None, node=None):
         return self.sql(query, parameters, node)[0][0]
 
+    def members(self):
+        """Nodes that belong to the cluster now."""
+        return list(self.nodes)
+
     # ---- what it looks like --------------------------------------------------------------------------------------
 
     def primary(self):
@@ -158,29 +176,47 @@ class Cluster:
     def await_healthy(self, timeout=90, seen_from=None):
         """Until the node (default: all, each for itself) says that every node is healthy, with one primary."""
         def healthy():
-            for node in [seen_from] if seen_from else self.nodes:
+            for node in [seen_from] if seen_from else self.members():
                 health = self.health(node)
-                if set(health) != set(self.nodes) or any(status != "healthy" for _, status in health.values()):
+                if set(health) != set(self.members()) or any(status != "healthy" for _, status in health.values()):
                     return None
                 if [role for role, _ in health.values()].count("primary") != 1:
                     return None
             return True
-        wait_for(healthy, "every node is healthy", timeout, NOT_YET)
+        try:
+            wait_for(healthy, "every node is healthy", timeout, NOT_YET)
+        except TimedOut as late:
+            raise TimedOut(f"{late}\n{self.complaints()}") from late
+
+    def complaints(self):
+        """What each node says about each, for people."""
+        lines = []
+        for node in self.members():
+            try:
+                rows = self.sql("SELECT node_id, role, status, reason FROM system.cluster_health", node=node)
+                lines += [f"{node} sees " + " ".join(str(word) for word in row) for row in rows]
+            except psycopg2.Error as error:
+                lines.append(f"{node} answers {str(error).strip().splitlines()[0]}")
+        return "\n".join(lines)
 
     def standbys(self):
         primary = self.await_primary()
-        return [node for node in self.nodes if node != primary]
+        return [node for node in self.members() if node != primary]
 
     def await_caught_up(self, timeout=60):
         """Until every node has replayed what the primary has written by now."""
         lsn = self.value("SELECT pg_current_wal_lsn()")
-        for node in self.nodes:
+        for node in self.members():
             wait_for(lambda n=node: self.value(
                 "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() >= %s::pg_lsn ELSE true END",
                 (lsn,), n), f"{node} has replayed {lsn}", timeout, NOT_YET)
 
     def status(self):
         return json.loads(pgquorum("sandbox", "status", "--json", "--dir", self.directory, check=False).stdout)
+
+    def runs(self, node):
+        """It has processes, whatever they do."""
+        return next(n["processes"] for n in self.status()["nodes"] if n["node_id"] == node) != "stopped"
 
     # ---- faults ------------------------------------------------------------------------------------------------
 
@@ -215,7 +251,39 @@ class Cluster:
         os.kill(connection.info.backend_pid, signal.SIGKILL)
         connection.close()
 
+    def server_processes(self, node, title):
+        """Process ids of the server's own processes whose title contains the text."""
+        return [pid for pid, words in children(self.postmaster(node)).items() if title in words]
+
+    def signal_processes(self, node, title, number):
+        """Signals them, at least one."""
+        found = self.server_processes(node, title)
+        assert found, f"no process of {node} is a {title}"
+        for pid in found:
+            os.kill(pid, number)
+        return found
+
+    def write_without_standbys(self, node, statement):
+        """A statement that is committed on this node alone: its walsenders are frozen before, so that nobody receives
+        it, and stay so. What follows is the node's death."""
+        self.signal_processes(node, "walsender", signal.SIGSTOP)
+        self.sql(f"SET synchronous_commit = local; {statement}", node=node)
+
     # ---- logs --------------------------------------------------------------------------------------------------
+
+    def log_size(self, node):
+        """Where the node's log ends now: for log_since() and await_log()."""
+        log = self.nodes[node].log
+        return log.stat().st_size if log.exists() else 0
+
+    def log_since(self, node, size=0):
+        with open(self.nodes[node].log, "rb") as log:
+            log.seek(size)
+            return log.read().decode(errors="replace")
+
+    def await_log(self, node, text, since=0, timeout=60):
+        """Until the node's log says so after `since` (log_size)."""
+        wait_for(lambda: text in self.log_since(node, since), f"the log of {node} says \"{text}\"", timeout)
 
     def log_tails(self, lines=40):
         tails = {}

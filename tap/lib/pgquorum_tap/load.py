@@ -233,7 +233,7 @@ class Checker:
         """Sentences, none when all is well. Waits until every node has what the primary has."""
         self._cluster.await_caught_up()
         found = []
-        for node in nodes or self._cluster.nodes:
+        for node in nodes or self._cluster.members():
             rows = self._cluster.sql(f"SELECT client, number, count(*) FROM {self._load.table} GROUP BY 1, 2", node=node)
             counts = {(client, number): count for client, number, count in rows}
             found += self._compare(node, counts)

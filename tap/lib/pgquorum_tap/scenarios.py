@@ -4,6 +4,7 @@ import time
 
 import psycopg2
 
+from .cluster import children
 from .load import Checker, WriteLoad
 from .waiting import wait_for
 
@@ -52,17 +53,6 @@ def with_everybody(load, old):
     """The clients of the figures: the roaming ones, a sticky writer at the primary and a probe at every node."""
     load.add_client("sticky", node=old)
     load.add_probes(interval=0.03)
-
-
-def children(pid):
-    """{process id: command line} of a process's children."""
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as listed:
-        pids = [int(child) for child in listed.read().split()]
-    found = {}
-    for child in pids:
-        with open(f"/proc/{child}/cmdline", encoding="utf-8", errors="replace") as command:
-            found[child] = command.read().rstrip("\0 ")
-    return found
 
 
 def worker_memory_kb(cluster, node):

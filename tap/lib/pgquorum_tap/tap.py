@@ -6,6 +6,14 @@
 
 An exception fails the test and the next one runs. Everything made by test.cluster() or test.network() is taken
 down whatever happens; a failed test keeps its servers' logs below BUILD/tap-logs.
+
+Tests that leave a healthy cluster behind can share one, which saves most of their time:
+
+    def three_nodes(test):
+        return test.cluster()
+    main(one, another, shared=three_nodes)      # each is called with (test, what three_nodes returned)
+
+A test that fails takes the shared cluster down with it; the next one gets a new one.
 """
 import atexit
 import contextlib
@@ -14,6 +22,7 @@ import pathlib
 import shutil
 import signal
 import sys
+import time
 import traceback
 
 from .cluster import Cluster
@@ -32,8 +41,8 @@ class Test:
         self._stack = contextlib.ExitStack()
         self._clusters = []
 
-    def cluster(self, **arguments):
-        cluster = Cluster(**arguments)
+    def cluster(self, kind=Cluster, **arguments):
+        cluster = kind(**arguments)
         self._clusters.append(cluster)
         self._stack.callback(cluster.down)
         cluster.up()
@@ -79,25 +88,60 @@ class Test:
         self._stack.close()
 
 
-def _run_one(number, function):
+class _Shared:
+    """What the tests of a file have in common: made when the first one needs it, and anew after a failure."""
+
+    def __init__(self, make):
+        self._make = make
+        self._owner = None
+        self._value = None
+
+    def get(self):
+        if self._owner is None:
+            self._owner = Test("shared")
+            atexit.register(self.close)
+            self._value = self._make(self._owner)
+        return self._value
+
+    def keep_logs(self):
+        if self._owner is not None:
+            self._owner.keep_logs()
+
+    def close(self):
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            atexit.unregister(self.close)
+            owner.close()
+
+
+def _run_one(number, function, shared):
     name = function.__name__
     test = Test(name)
     # The process may be told to end (prove's timeout, Ctrl-C): no server must outlive it.
     atexit.register(test.close)
+    began = time.monotonic()
     try:
-        function(test)
+        if shared is None:
+            function(test)
+        else:
+            function(test, shared.get())
         result = f"ok {number} - {name}"
+        test.note(f"{name}: {time.monotonic() - began:.0f} s")
     except Skip as reason:
         result = f"ok {number} - {name} # SKIP {reason}"
     except Exception:  # pylint: disable=broad-except
         test.note(traceback.format_exc())
         test.keep_logs()
         result = f"not ok {number} - {name}"
+        if shared is not None:
+            shared.keep_logs()
     finally:
         try:
             test.close()
         finally:
             atexit.unregister(test.close)
+    if shared is not None and result.startswith("not"):
+        shared.close()
     print(result, flush=True)
     return result
 
@@ -115,11 +159,14 @@ def _record(results, names):
         print(label, len(results) - failed - len(skipped), failed, *skipped, file=out)
 
 
-def main(*functions):
+def main(*functions, shared=None):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     wanted = sys.argv[1:]
     chosen = [f for f in functions if not wanted or f.__name__ in wanted]
     print(f"1..{len(chosen)}", flush=True)
-    results = [_run_one(number, function) for number, function in enumerate(chosen, 1)]
+    common = _Shared(shared) if shared else None
+    results = [_run_one(number, function, common) for number, function in enumerate(chosen, 1)]
+    if common:
+        common.close()
     _record(results, [f.__name__ for f in chosen])
     sys.exit(1 if not chosen or any(result.startswith("not") for result in results) else 0)

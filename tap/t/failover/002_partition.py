@@ -4,7 +4,7 @@ from pgquorum_tap import main
 from pgquorum_tap.scenarios import write_through
 
 
-def made(test):
+def three_nodes(test):
     network = test.network(3)
     return test.cluster(network=network), network
 
@@ -16,8 +16,8 @@ def inside(network):
     return prepare
 
 
-def the_primary_is_cut_off_from_all_nodes(test):
-    cluster, network = made(test)
+def the_primary_is_cut_off_from_all_nodes(test, made):
+    cluster, network = made
     result = write_through(cluster, network.isolate, prepare=inside(network),
                            recover=lambda _: network.heal_all())
     assert result.new != result.old
@@ -26,8 +26,8 @@ def the_primary_is_cut_off_from_all_nodes(test):
     test.note(f"write outage {result.outage_ms:.0f} ms")
 
 
-def the_primary_is_silent(test):
-    cluster, network = made(test)
+def the_primary_is_silent(test, made):
+    cluster, network = made
     result = write_through(cluster, lambda old: network.isolate(old, from_client=True),
                            recover=lambda _: network.heal_all())
     assert result.new != result.old
@@ -35,8 +35,8 @@ def the_primary_is_silent(test):
     test.note(f"write outage {result.outage_ms:.0f} ms")
 
 
-def one_standby_is_cut_off(test):
-    cluster, network = made(test)
+def one_standby_is_cut_off(test, made):
+    cluster, network = made
     standby = cluster.standbys()[0]
     result = write_through(cluster, lambda old: network.partition(old, standby),
                            recover=lambda _: network.heal_all())
@@ -45,8 +45,8 @@ def one_standby_is_cut_off(test):
     test.note(f"write stall {result.outage_ms:.0f} ms, primary {result.old} -> {result.new}")
 
 
-def the_primary_hears_and_is_not_heard(test):
-    cluster, network = made(test)
+def the_primary_hears_and_is_not_heard(test, made):
+    cluster, network = made
 
     def fault(old):
         for other in network.nodes():
@@ -59,4 +59,4 @@ def the_primary_hears_and_is_not_heard(test):
 
 
 main(the_primary_is_cut_off_from_all_nodes, the_primary_is_silent, one_standby_is_cut_off,
-     the_primary_hears_and_is_not_heard)
+     the_primary_hears_and_is_not_heard, shared=three_nodes)

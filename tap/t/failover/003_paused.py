@@ -4,8 +4,11 @@ from pgquorum_tap import main
 from pgquorum_tap.scenarios import write_through
 
 
-def a_frozen_primary_wakes_after_the_takeover(test):
-    cluster = test.cluster()
+def three_nodes(test):
+    return test.cluster()
+
+
+def a_frozen_primary_wakes_after_the_takeover(test, cluster):
     result = write_through(cluster, cluster.pause, recover=cluster.resume)
     assert result.new != result.old
     assert not result.problems, result.problems
@@ -14,8 +17,7 @@ def a_frozen_primary_wakes_after_the_takeover(test):
     test.note(f"write outage {result.outage_ms:.0f} ms")
 
 
-def a_frozen_standby_stops_nobody(test):
-    cluster = test.cluster()
+def a_frozen_standby_stops_nobody(test, cluster):
     standby = cluster.standbys()[0]
     result = write_through(cluster, lambda _: cluster.pause(standby), recover=lambda _: cluster.resume(standby))
     assert result.new == result.old
@@ -23,4 +25,4 @@ def a_frozen_standby_stops_nobody(test):
     test.note(f"write stall {result.outage_ms:.0f} ms")
 
 
-main(a_frozen_primary_wakes_after_the_takeover, a_frozen_standby_stops_nobody)
+main(a_frozen_primary_wakes_after_the_takeover, a_frozen_standby_stops_nobody, shared=three_nodes)

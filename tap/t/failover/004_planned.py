@@ -1,13 +1,16 @@
 #!/usr/bin/python3
-"""Planned changes: switchover, refusals, a rolling restart, nodes that join under load."""
+"""Planned changes: a switchover, and what is refused."""
 import psycopg2
 
 from pgquorum_tap import main
 from pgquorum_tap.scenarios import write_through
 
 
-def a_switchover_under_load(test):
-    cluster = test.cluster()
+def three_nodes(test):
+    return test.cluster()
+
+
+def a_switchover_under_load(test, cluster):
     target = cluster.standbys()[0]
     # Asked of the target: the old primary ends its sessions, the asking one too.
     result = write_through(cluster, lambda _: cluster.sql("SELECT system.failover(%s)", (target,), node=target))
@@ -18,8 +21,7 @@ def a_switchover_under_load(test):
     test.note(f"write outage {result.outage_ms:.0f} ms")
 
 
-def what_is_not_safe_is_refused_without_downtime(test):
-    cluster = test.cluster()
+def what_is_not_safe_is_refused_without_downtime(test, cluster):
     standby = cluster.standbys()[0]
 
     def fault(_):
@@ -38,4 +40,4 @@ def what_is_not_safe_is_refused_without_downtime(test):
     test.note(f"longest write stall {result.outage_ms:.0f} ms")
 
 
-main(a_switchover_under_load, what_is_not_safe_is_refused_without_downtime)
+main(a_switchover_under_load, what_is_not_safe_is_refused_without_downtime, shared=three_nodes)
