@@ -34,12 +34,20 @@ class ByHand(Cluster):
     def members(self):
         return list(self._members)
 
-    def up(self):
+    def prepare(self):
+        """Places for the nodes, and nothing in them."""
         self.account = "postgres" if os.geteuid() == 0 else os.environ["PGQUORUM_OWNER"]
         self.directory.mkdir(mode=0o755)
         self._port = self._port or free_ports(2 * self.size)
         for i in range(self.size):
             self._place(f"node{i + 1}", i)
+
+    def now_members(self, names):
+        """Somebody else has made them."""
+        self._members = list(names)
+
+    def up(self):
+        self.prepare()
         n = self.nodes["node1"]
         words = ["node", "init", "--node-id", n.id, "--cluster", "byhand", "--data", n.data, *self._addresses(n),
                  "--hba", "local all all trust", "--hba", "host all all samenet trust"]
@@ -59,11 +67,11 @@ class ByHand(Cluster):
         if os.geteuid() == 0:
             shutil.chown(home, self.account)
 
-    def _raft(self, node):
+    def raft_address(self, node):
         return f"{node.host}:{node.port + self.size}"
 
     def _addresses(self, node):
-        return ["--listen", f"{node.host}:{node.port}", "--raft", self._raft(node), "--socket-directory", ""]
+        return ["--listen", f"{node.host}:{node.port}", "--raft", self.raft_address(node), "--socket-directory", ""]
 
     def join(self, node, contact=None, name=None):
         """Makes the node a member through another one, and starts it. `name`: what it is called, when not as its
@@ -72,7 +80,7 @@ class ByHand(Cluster):
         token = pgquorum("cluster", "token", "--data", contact.data).stdout.strip()
         n = self.nodes[node]
         pgquorum("cluster", "join", "--token", token, "--node-id", name or node, "--data", n.data,
-                 "--cluster-address", self._raft(contact), *self._addresses(n))
+                 "--cluster-address", self.raft_address(contact), *self._addresses(n))
         self._members.append(node)
         self.start(node)
 

@@ -59,7 +59,8 @@ def fill(disk, leave_kb=0):
 
 
 def the_primarys_wal_disk_is_full(test, cluster):
-    """25: the primary's role moves, for two segments of room are asked for, and the node is a standby without a word from anybody."""
+    """25: the role moves before a commit fails for it, since room for two segments is asked for; the node becomes a
+    standby by itself."""
     node = cluster.standbys()[0]
     disk = wal_on_a_disk_of_its_own(test, cluster, node, 200)
     cluster.sql("SELECT system.failover(%s)", (node,), node=node)

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""What a node must not forget, damaged, unreadable, copied or of somebody else: it says so and does no harm, and the others go on."""
+"""What a node must not forget, damaged, unreadable, copied or of somebody else: it says so and does no harm, and the
+others go on."""
 import os
 import shutil
 import subprocess

@@ -38,7 +38,8 @@ def with_setting(cluster, node, setting, says, after_include=False):
 def settings_out_of_range(test, cluster):
     """The server refuses to start, as with any setting."""
     node = cluster.standbys()[0]
-    with_setting(cluster, node, "pgquorum.election_timeout = 5", 'outside the valid range for parameter "pgquorum.election_timeout"')
+    with_setting(cluster, node, "pgquorum.election_timeout = 5",
+                 'outside the valid range for parameter "pgquorum.election_timeout"')
 
 
 def too_few_workers(test, cluster):
@@ -68,7 +69,8 @@ def one_node_without_tls(test, cluster):
 
 
 def nobody_can_be_reached(test, cluster):
-    """A node whose peers are all down: a standby that serves reads, refuses writes and verbs with a reason, and says so to programs."""
+    """A node whose peers are all down: a standby that serves reads, refuses writes and verbs with a reason, and says
+    so to programs."""
     alone = cluster.standbys()[0]
     others = [n for n in cluster.nodes if n != alone]
     for node in others:
