@@ -52,6 +52,25 @@ void CheckLogin(const char* user) {
   }
 }
 
+void CheckReplicationName(const char* user, const char* application_name, const char* certificate) {
+  shared::Root* root = shmem::Attach();
+  if (root == nullptr || root->boot.mode == shared::Mode::kStandalone || !am_walsender ||
+      strcmp(user, kReplicator) != 0 || application_name == nullptr || certificate == nullptr) {
+    return;
+  }
+  const char* timeline = strstr(application_name, ".t");
+  if (timeline == nullptr) {
+    return;  // not a name that counts: base backups, receivers for other purposes
+  }
+  auto length = static_cast<std::size_t>(timeline - application_name);
+  if (strlen(certificate) != length || strncmp(certificate, application_name, length) != 0) {
+    ereport(FATAL,
+            (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+             errmsg("replication under the name \"%s\" is refused", application_name),
+             errdetail("The certificate of the connection belongs to node \"%s\".", certificate)));
+  }
+}
+
 void CheckStatement() {
   shared::Root* root = shmem::Attach();
   if (AdministratorsOnly(root) && IsTransactionState() && MyProcPort != nullptr && !am_walsender &&

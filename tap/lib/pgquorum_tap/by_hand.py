@@ -22,7 +22,8 @@ def _descendants(pid):
 
 
 class ByHand(Cluster):
-    """`nodes` is how many there may be at a time. All their addresses are known, to clients too, from the start; only members() exist."""
+    """`nodes` is how many there may be at a time. All their addresses are known, to clients too, from the start; only
+    members() exist."""
 
     def __init__(self, nodes=3, **arguments):
         super().__init__(nodes=nodes, **arguments)

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Candidates that die in the middle of their appointment, standbys that restart without anybody to follow, and too few nodes for a decision."""
+"""Candidates that die in the middle of their appointment, standbys that restart without anybody to follow, and too few
+nodes for a decision."""
 import os
 import signal
 import time
@@ -164,5 +165,6 @@ def the_survivor_of_two_deaths_takes_no_write(test, cluster):
     Checker(cluster, load).check()
 
 
-main(a_standby_that_restarts_while_nobody_writes_serves_clients, a_candidate_dies_while_it_is_promoted, nobody_reads_from_a_primary_before_its_barrier,
-     standbys_restart_without_an_upstream, the_survivor_of_two_deaths_takes_no_write, shared=three_nodes)
+main(a_standby_that_restarts_while_nobody_writes_serves_clients, a_candidate_dies_while_it_is_promoted,
+     nobody_reads_from_a_primary_before_its_barrier, standbys_restart_without_an_upstream,
+     the_survivor_of_two_deaths_takes_no_write, shared=three_nodes)
