@@ -11,6 +11,14 @@ enum class Bug {
   kNone,
   kCounterIgnoresIncarnation,  // a restored site goes on with its old totals
   kDotReuseAccepted,           // an identity that was seen before is taken as new
+  kLoserNotMerged,             // a change that lost does not bring its counters along
+  kLivesMixed,                 // values of a deleted row flow into the re-inserted one
+  kLosersDropped,              // concurrent versions are decided pairwise as they arrive
+  kNoTombstone,                // a deletion leaves nothing behind
+  kTruncateForgotten,          // TRUNCATE empties the table and is not remembered
+  kUpdateBeforeInsertSkipped,  // an update of a row that is not there yet is dropped
+  kStampPoisoned,              // a merge gives the row the stamp of the older change
+  kOldKeyKept,                 // a key update does not delete the old key
 };
 
 #ifdef PGQUORUM_REPLICATION_BUGS
