@@ -23,13 +23,15 @@ void Inbox::Post(Kind kind, Task task) {
     if (closed_) {
       return;
     }
-    if (kind == Kind::kDroppable && tasks_.size() >= kMaxDroppable) {
+    if (kind != Kind::kAnswer && tasks_.size() >= kMaxDroppable) {
       ++dropped_;
       return;
     }
     tasks_.push_back(std::move(task));
   }
-  Poke();
+  if (kind != Kind::kRoutine) {
+    Poke();
+  }
 }
 
 void Inbox::Poke() {

@@ -20,9 +20,9 @@ class Inbox {
   Inbox& operator=(const Inbox&) = delete;
 
   // Droppable: news that is repeated anyway (reports, lease messages); refused beyond kMaxDroppable
-  // queued tasks. Answers to own requests are never dropped: their number is bounded by the
-  // requests'.
-  enum class Kind { kDroppable, kAnswer };
+  // queued tasks. Routine is droppable and does not wake the loop. Answers to own requests are
+  // never dropped: their number is bounded by the requests'.
+  enum class Kind { kDroppable, kRoutine, kAnswer };
   static constexpr std::size_t kMaxDroppable = 1024;
 
   // From any thread. After Close() nothing is taken any more.

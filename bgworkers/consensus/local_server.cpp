@@ -25,7 +25,8 @@ using failover::TimeNs;
 
 namespace {
 
-constexpr TimeNs kProbeInterval = 1000 * failover::kMs;
+// Each probe costs the server a process; a hung listener is rare, and nothing is lost meanwhile.
+constexpr TimeNs kProbeInterval = 2000 * failover::kMs;
 constexpr TimeNs kProbeTimeout = 3000 * failover::kMs;
 // How long replay may take to its end before the queries that could hold it up are cancelled.
 constexpr TimeNs kReplayPatience = 100 * failover::kMs;

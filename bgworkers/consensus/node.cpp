@@ -24,12 +24,15 @@ namespace {
 // force), the facts are looked at this often.
 constexpr TimeNs kBusyInterval = 5 * kMs;
 // Facts of a settled node that arrive without an event: positions, health.
-constexpr TimeNs kCalmInterval = 50 * kMs;
+constexpr TimeNs kCalmInterval = 100 * kMs;
 constexpr TimeNs kSlotsInterval = 1000 * kMs;
 constexpr int kMaxSteps = 8;
 // A member that stays away for more WAL than this comes back by a new base backup.
 constexpr uint64_t kMaxRetainedBytes = uint64_t{16} << 30;
-constexpr uint32_t kTickMs = 10;
+// The Raft clock: a fraction of its heartbeat. Each tick wakes a thread.
+uint32_t TickMs(uint32_t heartbeat_ms) {
+  return std::clamp(heartbeat_ms / 4, 1U, 25U);
+}
 // The log holds decisions, not data: small segments keep an idle node small.
 constexpr uint64_t kSegmentBytes = uint64_t{1} << 20;
 
@@ -90,14 +93,18 @@ Result<std::unique_ptr<Node>> Node::Start(Options options) {
 
 Status Node::StartTransport() {
   transport::TransportCallbacks callbacks;
-  callbacks.on_frame = [this](uint64_t from, transport::Channel channel, std::string payload) {
+  callbacks.on_frame = [this](uint64_t from, transport::Channel channel, transport::Urgency urgency,
+                              std::string payload) {
     if (channel == transport::Channel::kRaft) {
       host_->Receive(raft::NodeId(from), payload);
       return;
     }
-    inbox_.Post(Inbox::Kind::kDroppable, [this, from, channel, payload = std::move(payload)] {
-      OnFrame(NodeId(from), channel, payload);
-    });
+    // A routine report is read at the next turn, which is never far.
+    inbox_.Post(
+        urgency == transport::Urgency::kRoutine ? Inbox::Kind::kRoutine : Inbox::Kind::kDroppable,
+        [this, from, channel, payload = std::move(payload)] {
+          OnFrame(NodeId(from), channel, payload);
+        });
   };
   callbacks.on_peer_event = [this](const transport::PeerEvent& event) {
     inbox_.Post(Inbox::Kind::kAnswer, [this, event] { OnPeerEvent(event); });
@@ -134,9 +141,10 @@ Status Node::StartRaft() {
   raft::HostOptions options;
   options.raft.id = raft::NodeId(self_.value());
   options.raft.seed = random_.Next();
-  options.raft.tick_ns = uint64_t{kTickMs} * kMs;
-  options.raft.election_ticks = std::max(2U, options_.election_timeout_ms / kTickMs);
-  options.raft.heartbeat_ticks = std::max(1U, options_.raft_heartbeat_ms / kTickMs);
+  uint32_t tick_ms = TickMs(options_.raft_heartbeat_ms);
+  options.raft.tick_ns = uint64_t{tick_ms} * kMs;
+  options.raft.election_ticks = std::max(2U, options_.election_timeout_ms / tick_ms);
+  options.raft.heartbeat_ticks = std::max(1U, options_.raft_heartbeat_ms / tick_ms);
   options.directory = options_.state_directory + "/" + identity::kRaftDirectory;
   options.cluster_id = options_.identity.cluster_id;
   options.log.segment_bytes = kSegmentBytes;
@@ -186,7 +194,7 @@ TimeNs Node::Turn() {
     slots_due_ = now + kSlotsInterval;
     ReconcileSlots();
   }
-  if (now >= report_due_) {
+  if (report_now_ || now >= report_due_) {
     SendReport(now);
     publish_due_ = now;
   }

@@ -175,6 +175,7 @@ class Node {
   uint64_t worker_id_ = 0;
   uint64_t report_sequence_ = 0;
   failover::TimeNs report_due_ = 0;
+  bool report_now_ = false;  // something happened that the others must hear of at once
   failover::TimeNs agent_due_ = 0;
   failover::TimeNs coordinator_due_ = 0;
   failover::TimeNs publish_due_ = 0;

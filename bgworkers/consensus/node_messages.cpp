@@ -89,6 +89,9 @@ void Node::RunLease(TimeNs now) {
 }
 
 void Node::SendReport(TimeNs now) {
+  transport::Urgency urgency =
+      report_now_ ? transport::Urgency::kNow : transport::Urgency::kRoutine;
+  report_now_ = false;
   report_due_ = now + cluster_->settings().heartbeat_interval;
   const failover::PeerView& self = peers_[self_];
   if (!self.report) {
@@ -97,7 +100,7 @@ void Node::SendReport(TimeNs now) {
   std::string payload = failover::Encode(*self.report);
   for (const auto& [id, member] : cluster_->members()) {
     if (id != self_) {
-      transport_->Send(id.value(), transport::Channel::kReport, payload);
+      transport_->Send(id.value(), transport::Channel::kReport, payload, urgency);
     }
   }
 }
@@ -129,7 +132,7 @@ void Node::OnPeerEvent(const transport::PeerEvent& event) {
       peer.reset_at = 0;
       peer.listener_refused = false;
       // What it missed while it was away it should not wait for.
-      report_due_ = now;
+      report_now_ = true;
       return;
     case transport::PeerEventKind::kDisconnected:
     case transport::PeerEventKind::kUnreachable:

@@ -96,7 +96,7 @@ bool Node::StepAgent(TimeNs now) {
   self.connected = true;
   agent_due_ = agent_out_.wake_at;
   if (agent_out_.report_now) {
-    report_due_ = now;
+    report_now_ = true;
   }
   return !agent_out_.actions.empty();
 }

@@ -91,7 +91,7 @@ class Transport::Impl : public std::enable_shared_from_this<Transport::Impl> {
   void Stop();
   uint16_t port() const { return port_; }
   void SetPeers(std::vector<Peer> peers);
-  void Send(uint64_t to, Channel channel, std::string payload);
+  void Send(uint64_t to, Channel channel, std::string payload, Urgency urgency);
   void ProbeTcp(const std::string& host, uint16_t port, int timeout_ms,
                 std::function<void(ProbeResult)> done);
   Counters counters() const;
@@ -102,6 +102,7 @@ class Transport::Impl : public std::enable_shared_from_this<Transport::Impl> {
  private:
   // transport.cpp
   Status CheckOptions() const;
+  Outbox::Bounds OutboxBounds() const;
   Status Listen();
   void RunCompletions();
   int64_t Turn();

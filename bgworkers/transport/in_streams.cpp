@@ -86,7 +86,9 @@ void Transport::Impl::ReadDone(const std::shared_ptr<InStream>& stream, bool ok)
   for (wire::Frame& frame : *stream->in.mutable_frames()) {
     std::optional<Channel> channel = ChannelOf(frame);
     if (channel && callbacks_.on_frame) {
-      callbacks_.on_frame(stream->from, *channel, std::move(*frame.mutable_payload()));
+      callbacks_.on_frame(stream->from, *channel,
+                          frame.routine() ? Urgency::kRoutine : Urgency::kNow,
+                          std::move(*frame.mutable_payload()));
     }
   }
   std::lock_guard lock(mutex_);

@@ -34,8 +34,7 @@ const char* Describe(ProbeResult result) {
 void Transport::Impl::AddLink(Peer peer, bool learned) {
   {
     std::lock_guard lock(send_mutex_);
-    outboxes_.try_emplace(peer.id,
-                          Outbox::Bounds{options_.raft_queue_frames, options_.raft_queue_bytes});
+    outboxes_.try_emplace(peer.id, OutboxBounds());
   }
   Link& link = links_[peer.id];
   link.peer = std::move(peer);
@@ -275,13 +274,16 @@ void Transport::Impl::WriteFrames(Link& link) {
   if (link.phase != Link::Phase::kConnected || link.stream->writing) {
     return;
   }
+  int64_t now = BootTimeNs();
+  bool ping = link.ping == 0 && now >= link.pinged_ns + options_.ping_interval_ms * kNsPerMs;
   std::vector<OutFrame> frames;
   {
     std::lock_guard lock(send_mutex_);
-    frames = outboxes_.at(link.peer.id).Take();
+    Outbox& outbox = outboxes_.at(link.peer.id);
+    if (outbox.wants() || ping) {
+      frames = outbox.Take(now);
+    }
   }
-  int64_t now = BootTimeNs();
-  bool ping = link.ping == 0 && now >= link.pinged_ns + options_.ping_interval_ms * kNsPerMs;
   if (frames.empty() && !ping) {
     return;
   }
@@ -299,6 +301,7 @@ void Transport::Impl::WriteFrames(Link& link) {
     link.counters.bytes_sent += frame.payload.size();
     wire::Frame* out = packet.add_frames();
     out->set_channel(static_cast<uint32_t>(frame.channel));
+    out->set_routine(frame.urgency == Urgency::kRoutine);
     out->set_payload(std::move(frame.payload));
   }
   ++link.counters.packets_sent;

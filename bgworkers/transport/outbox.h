@@ -14,6 +14,7 @@ namespace pgquorum::transport {
 
 struct OutFrame {
   Channel channel = Channel::kRaft;
+  Urgency urgency = Urgency::kNow;
   std::string payload;
 };
 
@@ -22,6 +23,7 @@ class Outbox {
   struct Bounds {
     std::size_t frames = 4096;
     std::size_t bytes = std::size_t{16} << 20;
+    int64_t hold_ns = 0;  // TransportOptions::routine_hold_ms
   };
   // Without a connection only the latest few Raft frames are worth keeping: Raft repeats itself,
   // and old ones would only delay the first good one.
@@ -31,9 +33,12 @@ class Outbox {
 
   explicit Outbox(Bounds bounds) : bounds_(bounds) {}
 
-  void Push(Channel channel, std::string payload);
+  // True when whoever takes must be told: this frame is the first that wants to go now.
+  bool Push(Channel channel, Urgency urgency, std::string payload, int64_t now_ns);
+  // Whether anything waits that may not be held back.
+  bool wants() const { return wants_; }
   // The next packet's frames: the lease, the report, then Raft's in order.
-  std::vector<OutFrame> Take();
+  std::vector<OutFrame> Take(int64_t now_ns);
   // Losing the connection also loses the Raft frames that waited for it.
   void SetOnline(bool online);
 
@@ -43,12 +48,14 @@ class Outbox {
   uint64_t superseded() const { return superseded_; }
 
  private:
-  void PushNewest(std::optional<std::string>& slot, std::string payload);
+  void PushNewest(std::optional<OutFrame>& slot, OutFrame frame);
 
   Bounds bounds_;
   bool online_ = false;
-  std::optional<std::string> lease_;
-  std::optional<std::string> report_;
+  bool wants_ = false;
+  int64_t taken_ns_ = 0;
+  std::optional<OutFrame> lease_;
+  std::optional<OutFrame> report_;
   std::deque<std::string> raft_;
   std::size_t raft_bytes_ = 0;
   uint64_t raft_dropped_ = 0;

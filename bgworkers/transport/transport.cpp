@@ -37,6 +37,11 @@ Status Transport::Impl::CheckOptions() const {
   return Status::Error("22023", "an option of the transport has a value that is not allowed");
 }
 
+Outbox::Bounds Transport::Impl::OutboxBounds() const {
+  return {options_.raft_queue_frames, options_.raft_queue_bytes,
+          options_.routine_hold_ms * kNsPerMs};
+}
+
 Status Transport::Impl::Start() {
   SignalGuard signals;
   Status good = CheckOptions();
@@ -192,8 +197,7 @@ void Transport::Impl::SetPeers(std::vector<Peer> peers) {
     // At once, so that what is sent from now on waits for them.
     std::lock_guard lock(send_mutex_);
     for (const Peer& peer : peers) {
-      outboxes_.try_emplace(peer.id,
-                            Outbox::Bounds{options_.raft_queue_frames, options_.raft_queue_bytes});
+      outboxes_.try_emplace(peer.id, OutboxBounds());
     }
   }
   loop_.Post([this, peers = std::move(peers)]() mutable {
@@ -204,7 +208,7 @@ void Transport::Impl::SetPeers(std::vector<Peer> peers) {
   });
 }
 
-void Transport::Impl::Send(uint64_t to, Channel channel, std::string payload) {
+void Transport::Impl::Send(uint64_t to, Channel channel, std::string payload, Urgency urgency) {
   {
     std::lock_guard lock(send_mutex_);
     if (payload.size() > kMaxPayloadBytes) {
@@ -216,10 +220,8 @@ void Transport::Impl::Send(uint64_t to, Channel channel, std::string payload) {
       ++unknown_peer_;
       return;
     }
-    bool waiting = !outbox->second.empty();
-    outbox->second.Push(channel, std::move(payload));
-    if (waiting || !outbox->second.online()) {
-      return;  // whoever put the first one in has seen to it, or nobody can take it
+    if (!outbox->second.Push(channel, urgency, std::move(payload), BootTimeNs())) {
+      return;  // whoever put the first one in has seen to it, it can wait, or nobody can take it
     }
   }
   loop_.Wake();
@@ -270,8 +272,8 @@ uint16_t Transport::port() const {
 void Transport::SetPeers(std::vector<Peer> peers) {
   impl_->SetPeers(std::move(peers));
 }
-void Transport::Send(uint64_t to, Channel channel, std::string payload) {
-  impl_->Send(to, channel, std::move(payload));
+void Transport::Send(uint64_t to, Channel channel, std::string payload, Urgency urgency) {
+  impl_->Send(to, channel, std::move(payload), urgency);
 }
 void Transport::ProbeTcp(const std::string& host, uint16_t port, int timeout_ms,
                          std::function<void(ProbeResult)> done) {

@@ -23,6 +23,11 @@ enum class Channel : uint8_t {
   kLease = 3,   // the same, and goes out before all others
 };
 
+// A routine frame is news that is repeated anyway: it travels with the next packet to the peer, and
+// makes a packet of its own only when none has gone for routine_hold_ms. An idle cluster's cost is
+// the number of its packets: each wakes threads at both ends.
+enum class Urgency : uint8_t { kNow, kRoutine };
+
 // Longest payload of a frame and of a request. Longer ones are not sent, and counted.
 inline constexpr std::size_t kMaxPayloadBytes = std::size_t{4} << 20;
 inline constexpr std::size_t kMaxPeers = 64;
@@ -81,6 +86,8 @@ struct TransportOptions {
   std::size_t raft_queue_frames = 4096;
   std::size_t raft_queue_bytes = std::size_t{16} << 20;
 
+  int routine_hold_ms = 150;  // see Urgency
+
   int reconnect_first_ms = 10;    // doubles with every attempt that fails, with jitter, up to
   int reconnect_max_ms = 1000;    // this
   int connect_timeout_ms = 1500;  // of an attempt: TCP, TLS, and the peer's answer
@@ -93,7 +100,8 @@ struct TransportOptions {
 // else may be called. Unset functions are allowed.
 struct TransportCallbacks {
   // Frames of one peer and channel arrive in the order sent. `from` is authentic.
-  std::function<void(uint64_t from, Channel channel, std::string payload)> on_frame;
+  std::function<void(uint64_t from, Channel channel, Urgency urgency, std::string payload)>
+      on_frame;
   // Events of one peer come one after the other, in order.
   std::function<void(const PeerEvent& event)> on_peer_event;
   // A node without certificate asks to join; whether its secret is good is for the owner to decide.
@@ -156,7 +164,7 @@ class Transport {
   // address that it told, until the next call: this node's list may be the older one.
   void SetPeers(std::vector<Peer> peers);
   // Never blocks; may drop.
-  void Send(uint64_t to, Channel channel, std::string payload);
+  void Send(uint64_t to, Channel channel, std::string payload, Urgency urgency = Urgency::kNow);
   // A plain TCP connect, closed at once: is anybody listening? Answered exactly once, unless the
   // transport stops before.
   void ProbeTcp(const std::string& host, uint16_t port, int timeout_ms,

@@ -59,8 +59,11 @@ int main(int argc, char** argv) {
     for (auto& node : nodes) {
       for (auto& other : nodes) {
         if (other != node) {
-          (*node)->Send(other->id(), tick % 2 == 0 ? Channel::kReport : Channel::kRaft,
-                        tick % 2 == 0 ? report : heartbeat);
+          if (tick % 2 == 0) {
+            (*node)->Send(other->id(), Channel::kReport, report, Urgency::kRoutine);
+          } else {
+            (*node)->Send(other->id(), Channel::kRaft, heartbeat);
+          }
         }
       }
     }

@@ -66,7 +66,7 @@ class TestNode {
 
   explicit TestNode(TransportOptions options, TransportCallbacks callbacks = {})
       : id_(options.node_id) {
-    callbacks.on_frame = [this](uint64_t from, Channel channel, std::string payload) {
+    callbacks.on_frame = [this](uint64_t from, Channel channel, Urgency, std::string payload) {
       std::lock_guard lock(mutex_);
       frames_.push_back({from, channel, std::move(payload)});
       changed_.notify_all();

@@ -167,11 +167,11 @@ TEST(Outbox, KeepsTheNewestReportAndLease) {
   Outbox outbox({});
   outbox.SetOnline(true);
   for (const char* text : {"1", "2", "3"}) {
-    outbox.Push(Channel::kReport, text);
-    outbox.Push(Channel::kLease, text);
-    outbox.Push(Channel::kRaft, text);
+    outbox.Push(Channel::kReport, Urgency::kNow, text, 0);
+    outbox.Push(Channel::kLease, Urgency::kNow, text, 0);
+    outbox.Push(Channel::kRaft, Urgency::kNow, text, 0);
   }
-  std::vector<OutFrame> frames = outbox.Take();
+  std::vector<OutFrame> frames = outbox.Take(0);
   ASSERT_EQ(frames.size(), 5U);
   EXPECT_EQ(frames[0].channel, Channel::kLease);
   EXPECT_EQ(frames[0].payload, "3");
@@ -184,36 +184,67 @@ TEST(Outbox, KeepsTheNewestReportAndLease) {
   EXPECT_TRUE(outbox.empty());
 }
 
+TEST(Outbox, RoutineNewsTravelsWithTheNextPacket) {
+  Outbox outbox({.hold_ns = 150});
+  outbox.SetOnline(true);
+  EXPECT_TRUE(outbox.Push(Channel::kRaft, Urgency::kNow, "beat", 1000));
+  outbox.Take(1000);
+  EXPECT_FALSE(outbox.Push(Channel::kReport, Urgency::kRoutine, "1", 1100))
+      << "a packet has just gone";
+  EXPECT_FALSE(outbox.wants());
+  EXPECT_TRUE(outbox.Push(Channel::kRaft, Urgency::kNow, "beat", 1110));
+  EXPECT_EQ(outbox.Take(1110).size(), 2U);
+  EXPECT_FALSE(outbox.Push(Channel::kReport, Urgency::kRoutine, "2", 1200));
+  EXPECT_TRUE(outbox.Push(Channel::kReport, Urgency::kRoutine, "3", 1260))
+      << "nothing went for so long";
+  std::vector<OutFrame> frames = outbox.Take(1260);
+  ASSERT_EQ(frames.size(), 1U);
+  EXPECT_EQ(frames[0].payload, "3");
+  EXPECT_EQ(frames[0].urgency, Urgency::kRoutine);
+}
+
+TEST(Outbox, UrgentNewsStaysUrgentWhenItIsOvertaken) {
+  Outbox outbox({.hold_ns = 150});
+  outbox.SetOnline(true);
+  outbox.Take(1000);
+  EXPECT_TRUE(outbox.Push(Channel::kReport, Urgency::kNow, "the server is gone", 1010));
+  EXPECT_FALSE(outbox.Push(Channel::kReport, Urgency::kRoutine, "again", 1020)) << "told already";
+  std::vector<OutFrame> frames = outbox.Take(1020);
+  ASSERT_EQ(frames.size(), 1U);
+  EXPECT_EQ(frames[0].payload, "again");
+  EXPECT_EQ(frames[0].urgency, Urgency::kNow);
+}
+
 TEST(Outbox, DropsTheOldestBeyondItsBounds) {
   Outbox outbox({3, 100});
   outbox.SetOnline(true);
   for (int i = 0; i < 5; ++i) {
-    outbox.Push(Channel::kRaft, std::to_string(i));
+    outbox.Push(Channel::kRaft, Urgency::kNow, std::to_string(i), 0);
   }
   EXPECT_EQ(outbox.raft_dropped(), 2U);
-  EXPECT_EQ(outbox.Take().front().payload, "2");
-  outbox.Push(Channel::kRaft, std::string(60, 'a'));
-  outbox.Push(Channel::kRaft, std::string(60, 'b'));
+  EXPECT_EQ(outbox.Take(0).front().payload, "2");
+  outbox.Push(Channel::kRaft, Urgency::kNow, std::string(60, 'a'), 0);
+  outbox.Push(Channel::kRaft, Urgency::kNow, std::string(60, 'b'), 0);
   EXPECT_EQ(outbox.raft_dropped(), 3U);
-  EXPECT_EQ(outbox.Take().front().payload[0], 'b');
-  outbox.Push(Channel::kRaft, std::string(200, 'c'));
-  EXPECT_EQ(outbox.Take().size(), 1U) << "one frame is kept, however long";
+  EXPECT_EQ(outbox.Take(0).front().payload[0], 'b');
+  outbox.Push(Channel::kRaft, Urgency::kNow, std::string(200, 'c'), 0);
+  EXPECT_EQ(outbox.Take(0).size(), 1U) << "one frame is kept, however long";
 }
 
 TEST(Outbox, PacketsAreBoundedAndALostConnectionEmptiesIt) {
   Outbox outbox({1000, std::size_t{64} << 20});
   outbox.SetOnline(true);
   for (int i = 0; i < 3; ++i) {
-    outbox.Push(Channel::kRaft, std::string(Outbox::kPacketBytes / 2, 'x'));
+    outbox.Push(Channel::kRaft, Urgency::kNow, std::string(Outbox::kPacketBytes / 2, 'x'), 0);
   }
-  EXPECT_EQ(outbox.Take().size(), 2U);
+  EXPECT_EQ(outbox.Take(0).size(), 2U);
   outbox.SetOnline(false);
   EXPECT_TRUE(outbox.empty());
   EXPECT_EQ(outbox.raft_dropped(), 1U);
   for (std::size_t i = 0; i < Outbox::kOfflineFrames + 10; ++i) {
-    outbox.Push(Channel::kRaft, std::to_string(i));
+    outbox.Push(Channel::kRaft, Urgency::kNow, std::to_string(i), 0);
   }
-  EXPECT_EQ(outbox.Take().front().payload, "10");
+  EXPECT_EQ(outbox.Take(0).front().payload, "10");
 }
 
 }  // namespace
