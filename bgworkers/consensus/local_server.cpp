@@ -98,6 +98,9 @@ Status LocalServer::Open() {
 }
 
 const failover::LocalFacts& LocalServer::Refresh(TimeNs now) {
+  if (checkpoint_tag_asked_ != facts_.checkpoint_tag) {
+    gatherer_.InvalidateControl();
+  }
   const PostgresFacts& pg = gatherer_.Gather();
   RefreshRole(pg);
   RefreshReplay(pg);

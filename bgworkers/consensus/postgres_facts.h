@@ -126,6 +126,8 @@ class FactGatherer {
 
   // The next Gather() reads everything again (after a promotion, a checkpoint request, ...).
   void Invalidate();
+  // The next Gather() reads the control file: somebody waits for a checkpoint to end.
+  void InvalidateControl() { control_read_at_ = 0; }
 
   // Process id of the startup process; 0 when there is none (a primary).
   int32_t startup_pid() const { return startup_pid_; }
