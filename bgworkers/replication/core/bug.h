@@ -19,6 +19,10 @@ enum class Bug {
   kUpdateBeforeInsertSkipped,  // an update of a row that is not there yet is dropped
   kStampPoisoned,              // a merge gives the row the stamp of the older change
   kOldKeyKept,                 // a key update does not delete the old key
+  kGapAccepted,                // a transaction is taken although one before it is missing
+  kTrimAfterReceived,          // the spool forgets what a member has in memory only
+  kKeysIgnored,                // transactions of one key are applied at the same time
+  kCommitAnyOrder,             // applied transactions commit as they get ready
 };
 
 #ifdef PGQUORUM_REPLICATION_BUGS
