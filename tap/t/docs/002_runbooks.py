@@ -10,7 +10,7 @@ import psycopg2
 from pgquorum_tap import Checker, WriteLoad, main, wait_for
 from pgquorum_tap.by_hand import ByHand
 from pgquorum_tap.cluster import bindir, pgquorum, run
-from pgquorum_tap.pki import expired, renew
+from pgquorum_tap.pki import expired
 
 RUNBOOKS = pathlib.Path(__file__).resolve().parents[3] / "docs" / "runbooks"
 
@@ -130,13 +130,15 @@ def expired_certificate(test, cluster):
     cluster.await_log(node, "has expired", since)
     seen = run("openssl", "x509", "-in", pki / "node.crt", "-noout", "-subject", "-enddate").stdout
     assert "2021" in seen and node in seen, seen
-    renew(pki, "20200101000000Z", "20991231235959Z")
-    run_as_owner(cluster, "pg_ctl", "reload", "-D", cluster.nodes[node].data)
+    text = (RUNBOOKS / "expired-certificate.md").read_text()
+    commands = re.search(r"^ *```\n( *mkdir new.*?)^ *```$", text, re.MULTILINE | re.DOTALL).group(1)
+    commands += re.search(r"`(cat new/node.crt [^`]*)`", text).group(1)
+    as_owner(cluster, "bash", "-euc", f"cd {pki}\n{commands}")
+    as_owner(cluster, bindir() / "pg_ctl", "reload", "-D", cluster.nodes[node].data)
     cluster.await_healthy()
 
 
-def run_as_owner(cluster, program, *words):
-    command = [bindir() / program, *words]
+def as_owner(cluster, *command):
     if os.geteuid() == 0:
         command = ["setpriv", "--reuid", cluster.account, "--regid", cluster.account, "--init-groups", *command]
     return run(*command, cwd="/")
@@ -153,5 +155,16 @@ def disk_full(test, cluster):
             assert cluster.sql(statement, node=node)
 
 
+def what_to_watch(test, cluster):
+    """The queries of docs/monitoring.md, on every node."""
+    text = (RUNBOOKS.parent / "monitoring.md").read_text()
+    queries = re.findall(r"`(SELECT [^`]*)`", text)
+    assert len(queries) >= 10, queries
+    for node in cluster.members():
+        for query in queries:
+            cluster.sql(query, node=node)
+    assert cluster.value(queries[0]) == 1
+
+
 main(planned_switchover, replace_a_dead_node, the_data_directory_is_lost, lost_majority, expired_certificate, disk_full,
-     shared=three_of_four)
+     what_to_watch, shared=three_of_four)

@@ -43,7 +43,7 @@ def settings_out_of_range(test, cluster):
 
 
 def too_few_workers(test, cluster):
-    """The server starts as a standby; the number that is needed is named."""
+    """A member refuses to start; the number that is needed is named."""
     node = cluster.standbys()[0]
     said = with_setting(cluster, node, "max_worker_processes = 0", "max_worker_processes")
     test.note(next(line for line in said.splitlines() if "max_worker_processes" in line))
