@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <thread>
 
@@ -95,13 +96,27 @@ HostOptions OptionsFor(const std::string& directory, int node) {
   return options;
 }
 
-[[noreturn]] void Follower(const Mesh& mesh, const std::string& directory, int node, SSL_CTX* tls) {
+bool HasSpares(const Host& host) {
+  return host.GetStatus().log.segments_made > kSpareSegments;
+}
+
+void Await(const std::function<bool()>& condition) {
+  while (!condition()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));  // published by ticks only
+  }
+}
+
+// Writes a byte to `ready` when its start-up work is done.
+[[noreturn]] void Follower(const Mesh& mesh, const std::string& directory, int node, SSL_CTX* tls,
+                           int ready) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   NullMachine machine;
   MeshTransport transport(mesh, node, tls);
   Host host(OptionsFor(directory, node), transport, machine, {});
   PGQUORUM_CHECK(host.Start().ok());
   transport.Attach(host);
+  Await([&host] { return HasSpares(host); });
+  PGQUORUM_CHECK(::write(ready, "r", 1) == 1);
   transport.Wait();
   ::_exit(0);
 }
@@ -112,13 +127,15 @@ Measured MeasureLibrary(const std::string& directory, int clients, double second
                         std::size_t payload, const LibraryOptions& library) {
   TlsContext tls = library.tls ? MakeTlsContext() : nullptr;
   Mesh mesh = Connect();
+  int ready[2];
+  PGQUORUM_CHECK(::pipe(ready) == 0);
   std::vector<pid_t> children;
   for (int node = 1; node < kNodes; ++node) {
     pid_t child = ::fork();
     PGQUORUM_CHECK(child >= 0);
     if (child == 0) {
       CloseOthers(mesh, node);
-      Follower(mesh, directory, node, tls.get());
+      Follower(mesh, directory, node, tls.get(), ready[1]);
     }
     children.push_back(child);
   }
@@ -142,14 +159,11 @@ Measured MeasureLibrary(const std::string& directory, int clients, double second
     mine.wait(before);
   };
   host.Campaign();
-  // And until the spare segments are made, which is start-up work and as much disk as many commits.
-  // The followers began before this node.
-  auto ready = [&host] {
-    HostStatus status = host.GetStatus();
-    return status.role == Role::kLeader && status.log.segments_made > kSpareSegments;
-  };
-  while (!ready()) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));  // published by ticks only
+  // Spare segments are start-up work and as much disk as many commits: on all nodes.
+  Await([&host] { return host.GetStatus().role == Role::kLeader && HasSpares(host); });
+  for (std::size_t i = 0; i < children.size(); ++i) {
+    char byte = 0;
+    PGQUORUM_CHECK(::read(ready[0], &byte, 1) == 1);
   }
   Measured measured = Drive(clients, seconds, payload, children, commit);
   host.Stop();

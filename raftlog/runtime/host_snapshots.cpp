@@ -126,8 +126,12 @@ void Host::Impl::Restore(const SnapshotMeta& meta) {
   Release(meta);
 }
 
+// A megabyte at a time: every fourth tick (25 MB/s with ticks of 10 ms) beside commits that have a
+// segment to go to, every tick when the next segment would else be filled while they wait.
 void Host::Impl::PrepareSpares() {
-  if (ticks_ % 16 != 0 || files_.queued() != 0) {
+  uint32_t missing = log_->missing_spares();
+  uint64_t every = missing == options_.log.spare_segments ? 1 : 4;
+  if (missing == 0 || ticks_ % every != 0 || files_.queued() != 0) {
     return;
   }
   files_.Submit([this] {

@@ -75,8 +75,9 @@ class LogStore : public LogReader {
   Status Prove();
   // The core has got back what was lost (Core::refilling() turned false).
   void RefillDone() { refill_ = {}; }
-  // Makes a spare segment if one is missing. Slow.
+  // One step towards a spare segment (SegmentPool::Replenish), while missing_spares() is not 0.
   Status PrepareSpare() { return pool_->Replenish(); }
+  uint32_t missing_spares() const { return pool_->missing(); }
 
   Result<std::vector<Entry>> Read(Index first, Index last, uint64_t max_bytes) override;
   LogStoreStats stats() const;

@@ -90,25 +90,51 @@ Result<std::unique_ptr<File>> SegmentPool::Take(const std::string& name, uint64_
 }
 
 Status SegmentPool::Replenish() {
-  {
-    std::lock_guard lock(mutex_);
-    if (spares_.size() >= keep_) {
+  if (!filling_) {
+    if (missing() == 0) {
       return Status::Ok();
     }
+    filling_name_ = filling_name_.empty() ? NewSpareName() : filling_name_;
+    Result<std::unique_ptr<File>> file = fs_.Open(
+        JoinPath(directory_, filling_name_ + std::string(kPartialSuffix)), OpenMode::kCreate);
+    if (!file.ok()) {
+      return file.status();
+    }
+    filling_ = std::move(file).value();
+    filled_ = 0;
   }
-  std::string name = NewSpareName();
-  std::string partial = name + std::string(kPartialSuffix);
-  Status status = CreateZeroFilled(fs_, JoinPath(directory_, partial), segment_bytes_);
+  Status status = FillStep();
+  if (!status.ok()) {
+    filling_.reset();  // the next attempt begins with an empty file
+  }
+  return status;
+}
+
+Status SegmentPool::FillStep() {
+  std::string zeros(std::min(kFillStepBytes, segment_bytes_ - filled_), '\0');
+  Status status = filling_->Write(filled_, zeros);
   if (status.ok()) {
-    status = fs_.Rename(JoinPath(directory_, partial), JoinPath(directory_, name));
+    status = filling_->Sync();
   }
+  filled_ += zeros.size();
+  if (!status.ok() || filled_ < segment_bytes_) {
+    return status;
+  }
+  filling_.reset();
+  status = fs_.Rename(JoinPath(directory_, filling_name_ + std::string(kPartialSuffix)),
+                      JoinPath(directory_, filling_name_));
   if (!status.ok()) {
     return status;
   }
   std::lock_guard lock(mutex_);
   ++made_;
-  spares_.push_back(std::move(name));
-  return Status::Ok();
+  spares_.push_back(std::exchange(filling_name_, {}));
+  return status;
+}
+
+uint32_t SegmentPool::missing() const {
+  std::lock_guard lock(mutex_);
+  return keep_ - std::min(keep_, static_cast<uint32_t>(spares_.size()));
 }
 
 Status SegmentPool::Recycle(const std::string& name, uint64_t bytes) {
