@@ -61,7 +61,8 @@ shared::EventKind KindOf(const failover::HistoryEntry& entry) {
 }  // namespace
 
 void Node::FillRaft(shared::NodeView& view) const {
-  raft::HostStatus status = host_->GetStatus();
+  const std::shared_ptr<const raft::HostStatus> published = host_->status();
+  const raft::HostStatus& status = *published;
   shared::RaftView& raft = view.raft;
   switch (status.role) {
     case raft::Role::kFollower:
@@ -186,7 +187,8 @@ void Node::Publish(TimeNs now) {
     view.failover_paused = settings.automatic_failover ? 0 : 1;
     view.heartbeat_interval_ms = static_cast<uint32_t>(settings.heartbeat_interval / failover::kMs);
     view.lease_duration_ms = static_cast<uint32_t>(settings.lease_duration / failover::kMs);
-    raft::HostStatus raft = host_->GetStatus();
+    const std::shared_ptr<const raft::HostStatus> published = host_->status();
+    const raft::HostStatus& raft = *published;
     for (const auto& [id, member] : cluster_->members()) {
       if (view.member_count == shared::kMaxMembers) {
         break;

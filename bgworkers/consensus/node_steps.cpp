@@ -36,7 +36,8 @@ std::vector<NodeId> FromRaft(const std::vector<raft::NodeId>& ids) {
 }  // namespace
 
 failover::Voters Node::CurrentVoters() const {
-  raft::HostStatus raft = host_->GetStatus();
+  const std::shared_ptr<const raft::HostStatus> published = host_->status();
+  const raft::HostStatus& raft = *published;
   return {machine_.membership_version(), FromRaft(raft.configuration.voters),
           FromRaft(raft.configuration.outgoing)};
 }
@@ -102,7 +103,8 @@ bool Node::StepAgent(TimeNs now) {
 }
 
 failover::RaftView Node::ViewRaft() const {
-  raft::HostStatus raft = host_->GetStatus();
+  const std::shared_ptr<const raft::HostStatus> published = host_->status();
+  const raft::HostStatus& raft = *published;
   failover::RaftView view;
   view.term = raft.term.value();
   view.caught_up = raft.role == raft::Role::kLeader && machine_.applied_term() == raft.term;
@@ -120,7 +122,8 @@ failover::RaftView Node::ViewRaft() const {
 }
 
 bool Node::StepCoordinator(TimeNs now) {
-  raft::HostStatus raft = host_->GetStatus();
+  const std::shared_ptr<const raft::HostStatus> published = host_->status();
+  const raft::HostStatus& raft = *published;
   if (raft.role != raft::Role::kLeader) {
     if (coordinated_term_ != 0) {
       coordinator_.Reset();

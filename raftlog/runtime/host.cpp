@@ -103,8 +103,8 @@ void Host::Run(std::function<void()> task) {
   impl_->Post(std::move(task));
 }
 
-HostStatus Host::GetStatus() const {
-  return impl_->GetStatus();
+std::shared_ptr<const HostStatus> Host::status() const {
+  return impl_->status();
 }
 
 }  // namespace pgquorum::raft

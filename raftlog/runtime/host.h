@@ -212,7 +212,9 @@ class Host {
   // Runs on the core's thread, between inputs.
   void Run(std::function<void()> task);
 
-  HostStatus GetStatus() const;
+  // As of the last tick or change of leadership; never null, and cheap: nothing is copied.
+  std::shared_ptr<const HostStatus> status() const;
+  HostStatus GetStatus() const { return *status(); }
 
  private:
   class Impl;

@@ -43,7 +43,10 @@ class Host::Impl {
   void ProposeConfig(std::vector<ConfigChange> changes, std::string context, ProposeDone done);
   void ReadIndex(ReadMode mode, ReadDone done);
   void TransferLeadership(NodeId target, std::function<void(Status)> done);
-  HostStatus GetStatus() const;
+  std::shared_ptr<const HostStatus> status() const {
+    std::lock_guard lock(status_mutex_);
+    return status_;
+  }
 
   // In a turn.
   void TakeSnapshot();
@@ -164,7 +167,7 @@ class Host::Impl {
   std::atomic<uint64_t> malformed_messages_{0};
   std::atomic<uint64_t> refused_proposals_{0};
   mutable std::mutex status_mutex_;
-  HostStatus status_;
+  std::shared_ptr<const HostStatus> status_ = std::make_shared<HostStatus>();
 };
 
 }  // namespace pgquorum::raft

@@ -1,5 +1,7 @@
 // raft::Host: the core's turns.
 #include <algorithm>
+#include <memory>
+#include <tuple>
 #include <utility>
 
 #include "raftlog/codec.h"
@@ -412,7 +414,8 @@ void Host::Impl::FailAll(const Status& status) {
 }
 
 void Host::Impl::PublishStatus() {
-  HostStatus s;
+  auto published = std::make_shared<HostStatus>();
+  HostStatus& s = *published;
   s.id = core_->id();
   s.term = core_->term();
   s.vote = core_->vote();
@@ -444,8 +447,12 @@ void Host::Impl::PublishStatus() {
   s.commit_us = commit_us_;
   s.snapshots_taken = snapshots_taken_;
   s.stalls = stalls_;
+  std::tie(s.queued_messages, s.queued_proposals) = inbox_.depths();
+  s.dropped_messages = dropped_messages_;
+  s.malformed_messages = malformed_messages_;
+  s.refused_proposals = refused_proposals_;
   std::lock_guard lock(status_mutex_);
-  status_ = std::move(s);
+  status_ = std::move(published);
 }
 
 }  // namespace pgquorum::raft

@@ -255,19 +255,4 @@ void Host::Impl::TransferLeadership(NodeId target, std::function<void(Status)> d
   }
 }
 
-HostStatus Host::Impl::GetStatus() const {
-  HostStatus status;
-  {
-    std::lock_guard lock(status_mutex_);
-    status = status_;
-  }
-  auto [messages, proposals] = inbox_.depths();
-  status.queued_messages = messages;
-  status.queued_proposals = proposals;
-  status.dropped_messages = dropped_messages_;
-  status.malformed_messages = malformed_messages_;
-  status.refused_proposals = refused_proposals_;
-  return status;
-}
-
 }  // namespace pgquorum::raft
