@@ -30,15 +30,15 @@ enum class PageKind : uint8_t {
 };
 
 struct PageHeader {
-  uint32_t crc;      // CRC-32C of everything behind it; valid on disk only
-  uint8_t version;   // kPageFormatVersion; 0: never formatted
+  uint32_t crc;     // CRC-32C of everything behind it; valid on disk only
+  uint8_t version;  // kPageFormatVersion; 0: never formatted
   PageKind kind;
-  uint16_t flags;    // meaning depends on the kind
-  uint64_t psn;      // plus 1 with every change
+  uint16_t flags;             // meaning depends on the kind
+  uint64_t psn;               // plus 1 with every change
   uint64_t redo_incarnation;  // redo thread of the last change
   uint64_t redo_address;      // end of its record: the thread must be durable up to here before
                               // the page is written
-  uint64_t segment;  // where the page belongs, so that a misplaced write is noticed
+  uint64_t segment;           // where the page belongs, so that a misplaced write is noticed
   uint32_t block;
   uint16_t lower;    // first free byte
   uint16_t upper;    // first byte behind the free ones

@@ -31,8 +31,9 @@ struct RowAddress {
   bool operator==(const RowAddress&) const = default;
 };
 
-// The fixed part of a version. Its tail has the layout of PostgreSQL's heap tuple header from t_ctid
-// on, so the bytes of a version from kRowOffset on are a tuple that the executor takes as it is.
+// The fixed part of a version. Its tail has the layout of PostgreSQL's heap tuple header from
+// t_ctid on, so the bytes of a version from kRowOffset on are a tuple that the executor takes as it
+// is.
 struct VersionHeader {
   uint64_t creator;  // who made it; a word of tx/word.h
   uint64_t remover;  // who removed or locks it; 0: nobody
