@@ -70,6 +70,7 @@ check:
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory check-unit
 	@$(MAKE) --no-print-directory check-asan
+	@$(MAKE) --no-print-directory check-tsan
 	@$(MAKE) --no-print-directory check-regress
 	@$(MAKE) --no-print-directory check-tap
 	@scripts/check-summary $(BUILD)/results

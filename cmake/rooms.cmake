@@ -42,12 +42,17 @@ function(pgquorum_program target)
   target_link_libraries(${target} PRIVATE ${ARG_LIBS} Threads::Threads)
 endfunction()
 
-# A libFuzzer target; exists only with -DPGQUORUM_FUZZ=ON and clang. `make fuzz` runs them all.
+# A libFuzzer target: with -DPGQUORUM_FUZZ=ON and clang the fuzzer itself (`make fuzz` runs them all), else a
+# unit test that gives it a fixed sample of inputs.
 function(pgquorum_fuzzer target)
+  cmake_parse_arguments(ARG "" "" "LIBS" ${ARGN})
   if(NOT PGQUORUM_FUZZ)
+    add_executable(${target}_sample ${ARG_UNPARSED_ARGUMENTS} ${CMAKE_SOURCE_DIR}/cmake/fuzz_sample.cpp)
+    pgquorum_common(${target}_sample)
+    target_link_libraries(${target}_sample PRIVATE ${ARG_LIBS})
+    add_test(NAME ${target}_sample COMMAND ${target}_sample)
     return()
   endif()
-  cmake_parse_arguments(ARG "" "" "LIBS" ${ARGN})
   add_executable(${target} ${ARG_UNPARSED_ARGUMENTS})
   pgquorum_common(${target})
   target_compile_options(${target} PRIVATE -fsanitize=fuzzer)

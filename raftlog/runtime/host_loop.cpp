@@ -14,6 +14,7 @@ namespace pgquorum::raft {
 namespace {
 
 constexpr std::size_t kMaxRecentResults = 4096;
+constexpr int kTurnsInARow = 4;
 
 Status Lost() {
   return Status::Error(kErrNotLeader,
@@ -67,26 +68,30 @@ void Host::Impl::Turn(bool leave_proposals) {
 }
 
 // By a thread that has put something into the inbox. It runs the core itself, which saves waking
-// another thread to do so; one turn only, so that it gets back to its own work. When another thread
-// has the turn, that one looks again after it has let go: nothing stays behind. With `may_write`
-// the thread also carries out what a follower's turn wants to have written.
+// another thread to do so; a few turns at most, so that it gets back to its own work. When another
+// thread has the turn, that one looks again after it has let go: nothing stays behind. With
+// `may_write` the thread also carries out what a follower's turn wants to have written.
 void Host::Impl::TakeTurn(bool may_write) {
-  {
-    std::unique_lock turn(turn_, std::try_to_lock);
-    if (!turn.owns_lock()) {
+  for (int turns = 0; turns < kTurnsInARow; ++turns) {
+    bool wrote = false;
+    {
+      std::unique_lock turn(turn_, std::try_to_lock);
+      if (!turn.owns_lock()) {
+        return;
+      }
+      // A leader's receiving threads are wanted for the followers' answers.
+      helping_ = may_write && core_->role() != Role::kLeader;
+      Turn(Gathering());
+      wrote = std::exchange(helping_, false);
+    }
+    if (wrote) {
+      writer_->Help();
+    }
+    if (!inbox_.Ready(Gathering())) {
       return;
     }
-    // A leader's receiving threads are wanted for the followers' answers.
-    helping_ = may_write && core_->role() != Role::kLeader;
-    Turn(Gathering());
-    may_write = std::exchange(helping_, false);
   }
-  if (may_write) {
-    writer_->Help();
-  }
-  if (inbox_.Ready(Gathering())) {
-    inbox_.Wake();
-  }
+  inbox_.Wake();
 }
 
 // After a stall the messages of that time are heard before the clock is.
