@@ -104,6 +104,7 @@ const failover::LocalFacts& LocalServer::Refresh(TimeNs now) {
   const PostgresFacts& pg = gatherer_.Gather();
   RefreshRole(pg);
   RefreshReplay(pg);
+  RestartLostReplay(pg);
   RefreshPromotion(pg);
   RefreshList(pg);
   RefreshHealth(pg, now);

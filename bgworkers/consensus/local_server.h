@@ -69,6 +69,7 @@ class LocalServer {
   };
 
   void RefreshRole(const PostgresFacts& pg);
+  void RestartLostReplay(const PostgresFacts& pg);
   void RefreshReplay(const PostgresFacts& pg);
   void RefreshList(const PostgresFacts& pg);
   void RefreshPromotion(const PostgresFacts& pg);

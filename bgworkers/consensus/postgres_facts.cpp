@@ -171,6 +171,7 @@ void FactGatherer::GatherReceiver() {
   fact.slot = fact.running ? copy.slotname : "";
   fact.timeline = Timeline(copy.receivedTLI);
   fact.start = Lsn(copy.receiveStart);
+  fact.start_timeline = Timeline(copy.receiveStartTLI);
   fact.flushed = Lsn(copy.flushedUpto);
   fact.flushed_moved = fact.flushed > fact.start;
   if (!fact.flushed_moved && fact.streaming) {

@@ -45,9 +45,10 @@ struct ReceiverFact {
   std::string host;        // of the connection; empty until connected
   int32_t port = 0;
   std::string slot;
-  Timeline timeline;  // that `flushed` belongs to
-  Lsn start;          // where streaming was asked to begin
-  Lsn flushed;        // end of WAL received and flushed since the start of the receiver
+  Timeline timeline;        // that `flushed` belongs to
+  Lsn start;                // where streaming was asked to begin
+  Timeline start_timeline;  // on which, last: what replay looks for; stays when the receiver ends
+  Lsn flushed;              // end of WAL received and flushed since the start of the receiver
   bool flushed_moved = false;
   int64_t message_age_ms = -1;  // since the last message of the upstream, keepalives included
   int64_t wal_age_ms = -1;      // since `flushed` last moved, as seen by this gatherer

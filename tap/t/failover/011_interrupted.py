@@ -2,6 +2,7 @@
 """Candidates that die in the middle of their appointment, standbys that restart without anybody to follow, and too few
 nodes for a decision."""
 import os
+import shutil
 import signal
 import time
 
@@ -87,6 +88,16 @@ def try_to_read(cluster, node, table):
         connection.close()
 
 
+def hear_of_the_timeline(cluster, candidate, third):
+    """The third node's receiver may have fetched the new history file before its upstream died. Then replay waits for
+    WAL of a timeline that nobody continues. Returns its id."""
+    history = max((cluster.nodes[candidate].data / "pg_wal").glob("*.history"), key=lambda path: path.name)
+    copy = cluster.nodes[third].data / "pg_wal" / history.name
+    copy.write_bytes(history.read_bytes())
+    shutil.chown(copy, cluster.account)
+    return int(history.stem, 16)
+
+
 def nobody_reads_from_a_primary_before_its_barrier(test, cluster):
     """37: no standby can follow the new primary; it is promoted, but shows no client anything, and then it dies."""
     with WriteLoad(cluster) as load:
@@ -104,8 +115,11 @@ def nobody_reads_from_a_primary_before_its_barrier(test, cluster):
         settled = "barrier -> primary" in cluster.log_since(candidate, since[candidate])
         acknowledged = len(load.acknowledged())
         cluster.kill(candidate)
+        heard = hear_of_the_timeline(cluster, candidate, third)
         for pid in frozen:
             os.kill(pid, signal.SIGCONT)
+        if not settled:
+            cluster.await_log(third, f"new target timeline is {heard}", since[third])
         # The third node may have followed before it was frozen; then there was a barrier, and reading was right.
         if settled:
             test.note("the barrier was quicker than the test")
