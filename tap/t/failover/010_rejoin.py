@@ -42,10 +42,10 @@ def the_longest_wal_returns_and_acknowledges_nothing(test, cluster):
         cluster.kill(third)
         cluster.start(old)
         cluster.await_log(old, "rewinding", since)
-        wait_for(lambda: cluster.health(new)[old] == ("standby", "healthy"), f"{old} is healthy", 90, (psycopg2.Error, KeyError))
+        # As a standby, or as the primary: the two had no majority while it was rewound.
+        wait_for(lambda: cluster.health(new)[old][1] == "healthy", f"{old} is healthy", 90, (psycopg2.Error, KeyError))
         cluster.start(third)
     result = write_through(cluster, fault, recover=recover)
-    assert result.new != result.old
     assert not result.problems, result.problems
     state = cluster.nodes[result.old].state
     assert all((state / name).read_bytes() == content for name, content in identity.items()), "its identity was rewound"
