@@ -31,6 +31,9 @@ enum class Bug {
   kApplyUncommitted,           // hands out everything in the log
   kNoCheckQuorum,              // a cut off leader stays
   kSessionRunsTwice,           // a repeated session command is executed again
+  kForwardRunsTwice,           // a request that the network repeats is taken twice
+  kRefillTrustsCommit,         // a damaged log commits what a hint or the leader names
+  kRefillingVotes,             // a node with a damaged log votes
 };
 
 #ifdef PGQUORUM_RAFT_BUGS

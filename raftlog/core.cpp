@@ -41,7 +41,7 @@ Core::Core(const Options& options, const RecoveredState& recovered, LogReader& r
     : options_(options),
       random_(options.seed ^ (options.id.value() * 0x9E3779B97F4A7C15ULL)),
       log_(recovered, reader, options.log_cache_bytes),
-      term_(std::max(recovered.hard_state.term, log_.last_term())),
+      term_(std::max({recovered.hard_state.term, log_.last_term(), recovered.refill_term})),
       vote_(term_ == recovered.hard_state.term ? recovered.hard_state.vote : NodeId()),
       handed_out_(recovered.hard_state),
       durable_term_(recovered.hard_state.term),
@@ -51,6 +51,9 @@ Core::Core(const Options& options, const RecoveredState& recovered, LogReader& r
       emitted_(std::max(recovered.applied, recovered.snapshot.index)),
       applied_(emitted_) {
   PGQUORUM_CHECK(emitted_ <= log_.last());
+  if (refilling() && !vote_) {
+    vote_ = options_.id;  // the record of a vote may be among what was lost: none is given again
+  }
   log_.CommitTo(emitted_);  // what was applied was committed
   configurations_.push_back({recovered.snapshot.index, recovered.snapshot.configuration});
   next_asked_ = PGQUORUM_RAFT_BUG(kReadIdsReused) ? 0 : random_.Next() >> 1;
@@ -69,6 +72,7 @@ void Core::Tick(uint64_t now_ns) {
   PGQUORUM_CHECK(now_ns >= now_ns_);
   now_ns_ = now_ns;
   oldest_write_ticks_ = outstanding_.empty() ? 0 : oldest_write_ticks_ + 1;
+  ++snapshot_age_ticks_;
   TickAsked();
   if (role_ == Role::kLeader) {
     TickLeader();

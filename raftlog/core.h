@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -108,6 +109,15 @@ class Core {
   void SnapshotTaken(const SnapshotMeta& meta);
   // The log store is about to release entries up to `through` (<= the newest snapshot's index).
   void Compact(Index through);
+  // A limit of the options is reached: take a snapshot of what is applied, unless one is being
+  // taken.
+  bool SnapshotDue() const;
+  // It could not be written (the disk is full): due again after some time.
+  void SnapshotFailed() {
+    snapshot_wait_ticks_ = snapshot_age_ticks_ + options_.snapshot_retry_ticks;
+  }
+  // What may be released behind the newest snapshot: all but options.retain_entries.
+  Index ReleasableTo() const;
   // A SnapshotWrite was carried out (reported in the order of the writes); `offset` is where the
   // next piece belongs. An offset smaller than the piece's end (0: start again) asks the leader to
   // resend from there.
@@ -162,6 +172,11 @@ class Core {
     Index index;
     uint64_t round = 0;
   };
+  // Forwarded requests of one node that were taken in this term.
+  struct Taken {
+    std::set<uint64_t> numbers;
+    std::deque<uint64_t> order;  // oldest first
+  };
   // This node's own read or forwarded proposal under way to the leader.
   struct Asked {
     uint64_t request = 0;
@@ -215,6 +230,7 @@ class Core {
   void HandleAppend(Message& m);
   void RejectAppend(const Message& m);
   void HandleHeartbeat(const Message& m);
+  void AskForRefill(NodeId leader);
 
   // transfer.cpp
   void MaybeSendTimeoutNow();
@@ -231,6 +247,7 @@ class Core {
   // proposals.cpp
   Status AdmitProposal(uint64_t bytes) const;
   void HandlePropose(Message& m);
+  bool TakenBefore(NodeId from, uint64_t request);
   void HandleProposeReply(const Message& m);
   void FailForwards(std::string_view reason);
 
@@ -309,6 +326,8 @@ class Core {
   std::map<uint64_t, uint64_t> round_times_;  // unanswered rounds and when they were sent
   std::deque<PendingRead> reads_;
   bool round_wanted_ = false;
+  Term taken_term_;
+  std::map<NodeId, Taken> taken_;  // of taken_term_, kept when it stops leading
 
   // Asked of the leader by this node as a follower. Numbers start at a random place, so that an
   // answer meant for an earlier incarnation matches none (etcd #20418).
@@ -331,7 +350,10 @@ class Core {
   std::vector<Message> after_;
   uint64_t last_sequence_ = 0;
   std::deque<Outstanding> outstanding_;
-  Index emitted_;  // handed out for applying
+  uint64_t snapshot_age_ticks_ = 0;   // since the newest snapshot
+  uint64_t snapshot_age_bytes_ = 0;   // of entries handed out for applying since then
+  uint64_t snapshot_wait_ticks_ = 0;  // after a failure: not before this age
+  Index emitted_;                     // handed out for applying
   Index applied_;
 
   Metrics metrics_;

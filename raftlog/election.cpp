@@ -194,8 +194,8 @@ void Core::HandleVoteRequest(const Message& m) {
   if (PGQUORUM_RAFT_BUG(kVoteTwice) && !pre) {
     free_to_vote = true;
   }
-  bool granted =
-      free_to_vote && !refilling() && (LogUpToDate(m) || PGQUORUM_RAFT_BUG(kVoteForStaleLog));
+  bool granted = free_to_vote && (!refilling() || PGQUORUM_RAFT_BUG(kRefillingVotes)) &&
+                 (LogUpToDate(m) || PGQUORUM_RAFT_BUG(kVoteForStaleLog));
   Message reply = MessageTo(m.from, pre ? MessageKind::kPreVoteReply : MessageKind::kVoteReply);
   reply.reject = !granted;
   ++(granted ? metrics_.votes_granted : metrics_.votes_refused);

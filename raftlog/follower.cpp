@@ -98,11 +98,29 @@ void Core::HandleHeartbeat(const Message& m) {
     return;
   }
   // The leader names at most what this node acknowledged; a log that is shorter nevertheless (lost
-  // to the disk) is refilled, not a reason to stop (etcd #10166).
-  log_.CommitTo(m.commit);
+  // to the disk) is refilled, not a reason to stop (etcd #10166). Until then it is not known to
+  // match.
+  if (!refilling() || PGQUORUM_RAFT_BUG(kRefillTrustsCommit)) {
+    log_.CommitTo(m.commit);
+  }
+  if (refilling()) {
+    AskForRefill(m.from);
+  }
   Message reply = MessageTo(m.from, MessageKind::kHeartbeatReply);
   reply.context = m.context;
   reply.priority = options_.priority;
+  Send(std::move(reply));
+}
+
+// A leader that has nothing new to send would not notice what was lost: it is told with each
+// heartbeat. `log_index` 0 makes it a remark, not the answer to an append.
+void Core::AskForRefill(NodeId leader) {
+  Message reply = MessageTo(leader, MessageKind::kAppendReply);
+  reply.priority = options_.priority;
+  reply.reject = true;
+  reply.force = true;
+  reply.hint_index = log_.last();
+  reply.hint_term = log_.last_term();
   Send(std::move(reply));
 }
 

@@ -175,8 +175,12 @@ void Core::HandleAppendReply(const Message& m) {
 
 void Core::HandleAppendReject(const Message& m, Progress& progress) {
   if (m.force && m.hint_index < progress.match) {
-    progress.match = m.hint_index;  // a damaged disk lost what it had confirmed
-    progress.BecomeProbe(progress.match + 1);
+    // A damaged disk lost what it had confirmed. What is left may have been replaced before the
+    // damage: it matches only where the terms say so (raft paper 5.3, log matching).
+    Index agree = log_.LastIndexWithTermAtMost(m.hint_index, m.hint_term);
+    bool matches = agree == m.hint_index && log_.TermAt(agree) == m.hint_term;
+    progress.match = matches ? agree : Index();
+    progress.BecomeProbe(agree + 1);
     return;
   }
   if (progress.state == ProgressState::kSnapshot || m.log_index <= progress.match) {

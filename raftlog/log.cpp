@@ -4,18 +4,32 @@
 #include <utility>
 
 #include "base/check.h"
+#include "raftlog/bug.h"
 
 #include "base/pure.h"
 
 namespace pgquorum::raft {
+
+namespace {
+
+// The commit index is a hint about the log that was there when it was written. After damage another
+// tail may stand in its place, one that had been replaced: only the snapshot is certain.
+Index RecoveredCommit(const RecoveredState& recovered) {
+  Index snapshot = recovered.snapshot.index;
+  if (recovered.refill_term && !PGQUORUM_RAFT_BUG(kRefillTrustsCommit)) {
+    return snapshot;
+  }
+  return std::min(std::max(recovered.hard_state.commit, snapshot), recovered.last);
+}
+
+}  // namespace
 
 Log::Log(const RecoveredState& recovered, LogReader& reader, uint64_t cache_bytes)
     : reader_(reader),
       cache_limit_(cache_bytes),
       terms_(recovered.first, recovered.last, recovered.snapshot.index, recovered.snapshot.term,
              recovered.term_starts),
-      commit_(std::min(std::max(recovered.hard_state.commit, recovered.snapshot.index),
-                       recovered.last)),
+      commit_(RecoveredCommit(recovered)),
       stable_(recovered.last),
       next_to_persist_(recovered.last + 1),
       cache_first_(recovered.last + 1) {

@@ -9,12 +9,27 @@
 #include "base/pure.h"
 
 namespace pgquorum::raft {
+namespace {
+
+// Precondition: the starts cover it.
+Term TermIn(const std::vector<TermStart>& starts, Index index) {
+  auto after =
+      std::upper_bound(starts.begin(), starts.end(), index,
+                       [](Index wanted, const TermStart& start) { return wanted < start.first; });
+  PGQUORUM_CHECK(after != starts.begin());
+  return std::prev(after)->term;
+}
+
+}  // namespace
 
 LogTerms::LogTerms(Index first, Index last, Index base, Term base_term,
                    std::vector<TermStart> starts)
     : first_(first), last_(last), base_(base), base_term_(base_term), starts_(std::move(starts)) {
   PGQUORUM_CHECK(first_ >= Index(1) && last_ + 1 >= first_);
   PGQUORUM_CHECK(empty() ? starts_.empty() : !starts_.empty() && starts_.front().first <= first_);
+  // A base inside the log is the position of one of its entries, with that entry's term.
+  bool inside = base_ >= first_ && base_ <= last_;
+  PGQUORUM_CHECK(!inside || TermIn(starts_, base_) == base_term_);
 }
 
 Term LogTerms::At(Index index) const {
@@ -24,11 +39,7 @@ Term LogTerms::At(Index index) const {
   if (index < first_ || index > last_) {
     return Term();
   }
-  auto after =
-      std::upper_bound(starts_.begin(), starts_.end(), index,
-                       [](Index wanted, const TermStart& start) { return wanted < start.first; });
-  PGQUORUM_CHECK(after != starts_.begin());
-  return std::prev(after)->term;
+  return TermIn(starts_, index);
 }
 
 Index LogTerms::LastIndexWithTermAtMost(Index index, Term term) const {

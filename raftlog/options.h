@@ -62,6 +62,12 @@ struct Options {
   bool forward_proposals = true;  // followers pass Forward() on to the leader
 
   // --- snapshots ---
+  // One of the own state machine is due (Core::SnapshotDue) when any of these is reached since the
+  // newest one; 0: not by this.
+  uint64_t snapshot_entries = 100'000;
+  uint64_t snapshot_bytes = uint64_t{64} << 20;         // of applied entries (SizeOf)
+  uint64_t snapshot_interval_ticks = 0;                 // once anything was applied at all
+  uint64_t retain_entries = 5'000;                      // kept behind a snapshot for slow followers
   uint64_t snapshot_chunk_bytes = uint64_t{256} << 10;  // at most kMaxChunkBytes
   uint32_t snapshot_chunks_per_tick = 16;               // throttle, for each receiver
   uint32_t snapshot_retry_ticks = 30;                   // no answer for so long: send again

@@ -149,6 +149,9 @@ void Core::EmitCommitted(Output& out) {
   out.committed = std::move(entries).value();
   PGQUORUM_CHECK(!out.committed.empty() && out.committed.front().index == emitted_ + 1);
   emitted_ = out.committed.back().index;
+  for (const Entry& entry : out.committed) {
+    snapshot_age_bytes_ += SizeOf(entry);
+  }
   log_.EvictTo(emitted_);
 }
 

@@ -78,7 +78,34 @@ void Core::Forward(uint64_t request, EntryType type, std::string data) {
   Send(std::move(m));
 }
 
+// A network may repeat a message: the second copy must not become a second entry.
+bool Core::TakenBefore(NodeId from, uint64_t request) {
+  constexpr std::size_t kMaxTaken = 16'384;  // of each node
+  if (taken_term_ != term_) {
+    taken_term_ = term_;
+    taken_.clear();
+  }
+  Taken& taken = taken_[from];
+  if (!taken.numbers.insert(request).second) {
+    return true;
+  }
+  taken.order.push_back(request);
+  if (taken.order.size() > kMaxTaken) {
+    taken.numbers.erase(taken.order.front());
+    taken.order.pop_front();
+  }
+  return false;
+}
+
 void Core::HandlePropose(Message& m) {
+  if (TakenBefore(m.from, m.context) && !PGQUORUM_RAFT_BUG(kForwardRunsTwice)) {
+    return;  // the first copy is answered
+  }
+  if (role_ != Role::kLeader && vote_ == options_.id) {
+    // It may have led this term before a restart, and taken the first copy: silence makes the
+    // outcome unknown, a refusal would say that nothing happened.
+    return;
+  }
   Message reply = MessageTo(m.from, MessageKind::kProposeReply);
   reply.context = m.context;
   Result<LogPosition> result = Propose(m.entries[0].type, std::move(m.entries[0].data));

@@ -30,8 +30,9 @@ struct RecoveredState {
   // The state machine already holds entries up to here (it is at least the snapshot's index).
   Index applied;
   // Damage: the log is known to have been durable up to (refill_term, refill_index) and no longer
-  // is. The node neither votes nor campaigns until its log is at least that up-to-date again.
-  // Zero: undamaged.
+  // is; what is left may end in entries that had been replaced. The node neither votes nor
+  // campaigns nor believes its commit index until its log is at least that up-to-date again. Zero:
+  // undamaged.
   Term refill_term;
   Index refill_index;
 };

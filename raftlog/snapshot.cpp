@@ -17,7 +17,27 @@ void Core::SnapshotTaken(const SnapshotMeta& meta) {
   if (meta.index > snapshot_.index) {
     PGQUORUM_CHECK(meta.index < log_.first() || meta.term == log_.TermAt(meta.index));
     snapshot_ = meta;
+    snapshot_age_ticks_ = 0;
+    snapshot_age_bytes_ = 0;
+    snapshot_wait_ticks_ = 0;
   }
+}
+
+// Entries and bytes bound what a restart replays and a follower fetches; age bounds them for logs
+// that grow slowly. Without anything new there is nothing to take a snapshot of.
+bool Core::SnapshotDue() const {
+  if (!fatal_.ok() || applied_ <= snapshot_.index || install_wanted_ || installing_ ||
+      snapshot_age_ticks_ < snapshot_wait_ticks_) {
+    return false;
+  }
+  auto reached = [](uint64_t limit, uint64_t value) { return limit != 0 && value >= limit; };
+  return reached(options_.snapshot_entries, applied_ - snapshot_.index) ||
+         reached(options_.snapshot_bytes, snapshot_age_bytes_) ||
+         reached(options_.snapshot_interval_ticks, snapshot_age_ticks_);
+}
+
+Index Core::ReleasableTo() const {
+  return snapshot_.index - std::min(options_.retain_entries, snapshot_.index.value());
 }
 
 void Core::Compact(Index through) {
@@ -191,6 +211,8 @@ void Core::InstallReceived() {
   log_.ResetTo(meta.index, meta.term);
   configurations_.assign(1, {meta.index, meta.configuration});
   snapshot_ = meta;
+  snapshot_age_ticks_ = 0;
+  snapshot_age_bytes_ = 0;
   install_wanted_ = meta;
   if (leader_) {
     Message reply = MessageTo(leader_, MessageKind::kAppendReply);

@@ -89,12 +89,6 @@ struct HostOptions {
   std::optional<Configuration> bootstrap;
   std::string bootstrap_context;  // of the first configuration entry
 
-  // A snapshot is taken when any of these is reached since the last one (0: not by this).
-  uint64_t snapshot_entries = 100'000;
-  uint64_t snapshot_bytes = uint64_t{64} << 20;  // of applied entries (SizeOf)
-  uint64_t snapshot_interval_ms = 0;
-  uint64_t retain_entries = 5'000;  // kept behind a snapshot for slow followers
-
   // Proposals that arrive while this node's disk is writing wait for it (at most a tick) and then
   // go out together: with many clients fewer messages and writes. False: they go out at once, the
   // two other nodes may commit them meanwhile.

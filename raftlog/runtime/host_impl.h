@@ -155,8 +155,6 @@ class Host::Impl {
   std::map<uint64_t, ReadDone> reads_;
   std::deque<Reading> readings_;  // waiting for the state machine
   bool snapshot_busy_ = false;
-  uint64_t bytes_since_snapshot_ = 0;
-  Clock::time_point last_snapshot_;
   Leadership leadership_;
   Histogram commit_us_;
   uint64_t snapshots_taken_ = 0;

@@ -284,7 +284,6 @@ void Host::Impl::Apply(std::vector<Entry> entries) {
       }
     }
     applied_ = entry.index;
-    bytes_since_snapshot_ += SizeOf(entry);
     Resolve(entry, std::move(status), std::move(result));
   }
   if (observers_.on_applied) {

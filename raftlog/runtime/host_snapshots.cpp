@@ -10,16 +10,7 @@
 namespace pgquorum::raft {
 
 void Host::Impl::MaybeSnapshot() {
-  Index last = core_->snapshot().index;
-  if (snapshot_busy_ || applied_ <= last) {
-    return;
-  }
-  bool entries = options_.snapshot_entries != 0 && applied_ - last >= options_.snapshot_entries;
-  bool bytes = options_.snapshot_bytes != 0 && bytes_since_snapshot_ >= options_.snapshot_bytes;
-  bool time =
-      options_.snapshot_interval_ms != 0 &&
-      Clock::now() - last_snapshot_ >= std::chrono::milliseconds(options_.snapshot_interval_ms);
-  if (entries || bytes || time) {
+  if (!snapshot_busy_ && core_->SnapshotDue()) {
     TakeSnapshot();
   }
 }
@@ -30,8 +21,6 @@ void Host::Impl::TakeSnapshot() {
     return;
   }
   snapshot_busy_ = true;
-  bytes_since_snapshot_ = 0;
-  last_snapshot_ = Clock::now();
   SnapshotMeta meta;
   meta.index = applied_;
   meta.term = core_->log().TermAt(applied_);
@@ -46,7 +35,10 @@ void Host::Impl::TakeSnapshot() {
       writer_->Submit(std::move(job));
     } else if (saved.sqlstate() == kErrDiskFull) {
       // The log goes on in its preallocated segments; the next attempt overwrites the leftover.
-      Post([this] { snapshot_busy_ = false; });
+      Post([this] {
+        snapshot_busy_ = false;
+        core_->SnapshotFailed();
+      });
     } else {
       Post([this, saved] { Fail(saved); });
     }
@@ -65,8 +57,7 @@ void Host::Impl::SnapshotSaved(const SnapshotMeta& meta) {
 
 // The core forgets the entries before the log store may drop them.
 void Host::Impl::Release(const SnapshotMeta& meta) {
-  uint64_t retain = std::min(options_.retain_entries, meta.index.value());
-  Index through = meta.index - retain;
+  Index through = core_->ReleasableTo();
   if (through) {
     core_->Compact(through);
   }
@@ -79,6 +70,15 @@ void Host::Impl::Release(const SnapshotMeta& meta) {
 void Host::Impl::SendPiece(SnapshotSend send) {
   files_.Submit([this, send = std::move(send)]() mutable {
     Message& message = send.message;
+    if (message.offset == 0) {
+      // A transfer begins: what has rotted must not be sent for ever. The next start refills it.
+      Result<SnapshotMeta> intact =
+          snapshots_->Verify(message.snapshot.index, message.snapshot.term);
+      if (!intact.ok() && intact.status().sqlstate() == kErrDamaged) {
+        Post([this, intact] { Fail(intact.status()); });
+        return;
+      }
+    }
     Result<std::string> piece =
         snapshots_->ReadPiece(message.snapshot, message.offset, send.max_bytes);
     if (piece.ok() && !piece.value().empty()) {

@@ -99,8 +99,6 @@ Status Host::Impl::RestoreMachine(const SnapshotMeta& meta) {
   Status status = DecodeState(meta, bytes.value());
   if (status.ok()) {
     applied_ = meta.index;
-    bytes_since_snapshot_ = 0;
-    last_snapshot_ = Clock::now();
     if (observers_.on_restored) {
       observers_.on_restored(meta);
     }
@@ -149,7 +147,6 @@ Status Host::Impl::Start() {
   }
   core_ = std::move(core).value();
   refilling_ = core_->refilling();
-  last_snapshot_ = Clock::now();
   writer_ = std::make_unique<LogWriter>(
       *log_, *snapshots_,
       LogWriter::Events{

@@ -43,6 +43,9 @@ constexpr Named kBugs[] = {
     {"apply-uncommitted", Bug::kApplyUncommitted},
     {"no-check-quorum", Bug::kNoCheckQuorum},
     {"session-runs-twice", Bug::kSessionRunsTwice},
+    {"forward-runs-twice", Bug::kForwardRunsTwice},
+    {"refill-trusts-commit", Bug::kRefillTrustsCommit},
+    {"refilling-votes", Bug::kRefillingVotes},
 };
 }  // namespace
 

@@ -48,8 +48,8 @@ void Checker::OnSend(const Message& m) {
   }
   if (m.kind == MessageKind::kAppendReply && !m.reject && m.log_index) {
     // Raft paper figure 2: durable before answered. The entry itself is compared at the commit.
-    const ModelDisk* disk = disk_of_(m.from);
-    if (disk != nullptr && disk->last() < m.log_index && disk->snapshot().index < m.log_index) {
+    const NodeDisk* disk = disk_of_(m.from);
+    if (disk != nullptr && disk->last() < m.log_index && disk->snapshot_index() < m.log_index) {
       Fail("node " + Text(m.from) + " acknowledged " + Text(m.log_index) +
            " before it was durable");
     }
@@ -103,8 +103,8 @@ void Checker::CheckConfiguration(const Core& core) {
 bool Checker::DurableOnMajority(const std::vector<NodeId>& voters, Index index, Term term) const {
   std::size_t holders = 0;
   for (NodeId id : voters) {
-    const ModelDisk* disk = disk_of_(id);
-    holders += disk != nullptr && disk->Holds(index, term) ? 1U : 0U;
+    const NodeDisk* disk = disk_of_(id);
+    holders += disk != nullptr && disk->Vouches(index, term) ? 1U : 0U;
   }
   return voters.empty() || holders > voters.size() / 2;
 }
@@ -189,8 +189,8 @@ void Checker::OnApply(NodeId node, const Machine& machine) {
   if (committed == committed_terms_.end() || committed->second != machine.applied_term()) {
     Fail("node " + Text(node) + " applied index " + Text(index) + " that is not committed");
   }
-  const ModelDisk* disk = disk_of_(node);
-  if (disk != nullptr && !disk->Holds(index, machine.applied_term())) {
+  const NodeDisk* disk = disk_of_(node);
+  if (disk != nullptr && !disk->Vouches(index, machine.applied_term())) {
     Fail("node " + Text(node) + " applied index " + Text(index) + " before its disk had it");
   }
 }

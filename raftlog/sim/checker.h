@@ -11,14 +11,14 @@
 #include "raftlog/core.h"
 #include "raftlog/output.h"
 #include "raftlog/sim/machine.h"
-#include "raftlog/sim/model_disk.h"
+#include "raftlog/sim/node_disk.h"
 #include "raftlog/types.h"
 
 namespace pgquorum::raft::sim {
 
 class Checker {
  public:
-  using DiskOf = std::function<const ModelDisk*(NodeId)>;  // null: no such node yet
+  using DiskOf = std::function<const NodeDisk*(NodeId)>;  // null: no such node yet
 
   explicit Checker(DiskOf disk_of) : disk_of_(std::move(disk_of)) {}
 
@@ -35,8 +35,8 @@ class Checker {
   // The state machine has applied an entry, or was replaced by a snapshot.
   void OnApply(NodeId node, const Machine& machine);
 
-  // Reads and writes on one log are linearizable exactly when no answer is based on less of the log
-  // than an operation that had ended before it began.
+  // No answer is based on less of the log than an operation that had ended before it began. Finds
+  // at once what the search over the history of values (linearizability.h) finds at the end.
   Index floor() const { return floor_; }
   void OnOperationDone(Index index) { floor_ = std::max(floor_, index); }
   void OnReadAnswered(NodeId node, Index floor_at_start, Index read_index);

@@ -8,6 +8,7 @@ namespace {
 constexpr std::array<const char*, static_cast<std::size_t>(Point::kCount)> kNames = {
     "crash-before-write",
     "crash-after-queue",
+    "crash-in-write",
     "crash-after-sync",
     "crash-after-release",
     "crash-after-apply",
@@ -39,6 +40,23 @@ constexpr std::array<const char*, static_cast<std::size_t>(Point::kCount)> kName
     "witness",
     "stepped-down",
     "lasting-cut",
+    "disk-write-error",
+    "disk-full",
+    "disk-short-write",
+    "disk-sync-error",
+    "disk-later-error",
+    "snapshot-no-space",
+    "bit-flip",
+    "lost-write",
+    "snapshot-spoiled",
+    "read-found-damage",
+    "torn-tail",
+    "log-damaged",
+    "refilled",
+    "refill-asked-for",
+    "segment-recycled",
+    "lawfully-stuck",
+    "operations-searched",
 };
 
 }  // namespace

@@ -12,6 +12,7 @@ namespace pgquorum::raft::sim {
 enum class Point : std::size_t {
   kCrashBeforeWrite,
   kCrashAfterQueue,
+  kCrashInWrite,
   kCrashAfterSync,
   kCrashAfterRelease,
   kCrashAfterApply,
@@ -43,6 +44,23 @@ enum class Point : std::size_t {
   kWitness,
   kSteppedDown,
   kLastingCut,
+  kDiskWriteError,
+  kDiskFull,
+  kDiskShortWrite,
+  kDiskSyncError,
+  kDiskLaterError,
+  kSnapshotNoSpace,
+  kBitFlip,
+  kLostWrite,
+  kSnapshotSpoiled,
+  kReadFoundDamage,
+  kTornTail,
+  kLogDamaged,
+  kRefilled,
+  kRefillAskedFor,
+  kSegmentRecycled,
+  kLawfullyStuck,
+  kSearched,  // operations whose answers were explained
   kCount,
 };
 

@@ -29,6 +29,12 @@ void Machine::Apply(const Entry& entry) {
   applied_ = entry.index;
   applied_term_ = entry.term;
   chain_ = Mix(chain_, HashOf(entry));
+  if (entry.type == EntryType::kCommand) {
+    std::size_t blank = entry.data.find(' ');
+    PGQUORUM_CHECK(blank != std::string::npos);
+    registers_[static_cast<uint32_t>(std::stoul(entry.data))] =
+        std::stoull(entry.data.substr(blank + 1));
+  }
   if (entry.type == EntryType::kSession) {
     outcome_ = sessions_.Apply(entry, [this](std::string_view) {
       ++counter_;
@@ -43,6 +49,11 @@ std::string Machine::Save() const {
   out.U64(applied_term_.value());
   out.U64(chain_);
   out.U64(counter_);
+  out.U32(static_cast<uint32_t>(registers_.size()));
+  for (const auto& [key, value] : registers_) {
+    out.U32(key);
+    out.U64(value);
+  }
   out.Bytes(sessions_.Encode());
   out.Bytes(std::string(300 + chain_ % 700, 'p'));
   return std::move(out).Take();
@@ -54,6 +65,11 @@ Status Machine::Load(std::string_view data) {
   applied_term_ = Term(in.U64());
   chain_ = in.U64();
   counter_ = in.U64();
+  std::size_t registers = in.Count(1000, 12);
+  for (std::size_t i = 0; i < registers && in.ok(); ++i) {
+    uint32_t key = in.U32();
+    registers_[key] = in.U64();
+  }
   std::string_view sessions = in.Bytes(std::size_t{1} << 30);
   in.Bytes(std::size_t{1} << 20);
   if (!in.Finished()) {

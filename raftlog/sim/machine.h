@@ -1,8 +1,9 @@
-// The replicated state machine of the simulator: a register, and a hash of all that was applied, so
-// that two nodes with equal hashes have applied the same entries in the same order.
+// The replicated state machine of the simulator: a few registers, a counter, and a hash of all that
+// was applied, so that two nodes with equal hashes have applied the same entries in the same order.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -19,7 +20,11 @@ class Machine {
   Index applied() const { return applied_; }
   Term applied_term() const { return applied_term_; }
   uint64_t chain() const { return chain_; }
-  uint64_t counter() const { return counter_; }
+  // Of the latest kCommand entry "KEY VALUE" for this key; 0: none.
+  uint64_t value(uint32_t key) const {
+    auto found = registers_.find(key);
+    return found == registers_.end() ? 0 : found->second;
+  }
   const SessionTable& sessions() const { return sessions_; }
   // Of the latest kSession entry.
   const SessionOutcome& outcome() const { return outcome_; }
@@ -32,6 +37,7 @@ class Machine {
   Index applied_;
   Term applied_term_;
   uint64_t chain_ = 0;
+  std::map<uint32_t, uint64_t> registers_;
   uint64_t counter_ = 0;  // of session commands: each must count exactly once
   SessionTable sessions_;
   SessionOutcome outcome_;

@@ -30,7 +30,7 @@ World::World(uint64_t seed, const WorldBugs& bugs, Coverage& coverage, bool trac
       trace_(trace),
       random_(seed * 0x2545F4914F6CDD1DULL + 1),
       plan_(DrawPlan()),
-      checker_([this](NodeId id) -> const ModelDisk* {
+      checker_([this](NodeId id) -> const NodeDisk* {
         auto found = nodes_.find(id);
         return found == nodes_.end() ? nullptr : found->second->disk.get();
       }) {}
@@ -60,6 +60,8 @@ Plan World::DrawPlan() {
   plan.restart_us_max = random_.Chance(1, 3) ? 40'000 : 500'000;
   plan.append_entries = static_cast<uint32_t>(random_.Between(1, 3));
   plan.snapshot_entries = kSnapshots[random_.Below(4)];
+  plan.snapshot_bytes = random_.Chance(1, 4) ? 2'000 : 0;
+  plan.snapshot_ticks = random_.Chance(1, 4) ? 50 : 0;
   plan.membership = random_.Chance(1, 2);
   plan.witness = random_.Chance(1, 4);
   plan.lease_reads = random_.Chance(1, 2);
@@ -67,6 +69,9 @@ Plan World::DrawPlan() {
   // Without pre-vote a node that hears nobody does disturb the others: that is what it is for.
   plan.lasting_cut = random_.Chance(1, 4) && plan.pre_vote;
   plan.small_limits = random_.Chance(1, 4);
+  plan.disk_errors = random_.Chance(1, 2);
+  plan.disk_damage = random_.Chance(1, 2);
+  plan.spare_segments = static_cast<uint32_t>(random_.Below(3));
   if (plan.read_heavy) {
     // Answers that outlive their asker: quick restarts, late messages, many reads under way.
     plan.client_gap_us = 2'000;
@@ -116,7 +121,12 @@ std::string World::Run() {
     RunUntil(plan_.chaos_us);
     if (checker_.failure().empty()) {
       EndChaos();
+    }
+    if (checker_.failure().empty()) {
       CheckLiveness();
+    }
+    if (checker_.failure().empty()) {
+      CheckHistory();
     }
   });
   Trace(failure.empty() ? "passed" : "FAILED: " + failure);
@@ -126,9 +136,7 @@ std::string World::Run() {
 void World::AddNode(NodeId id, const Bootstrap* bootstrap) {
   auto node = std::make_unique<Node>();
   node->id = id;
-  node->disk = bootstrap != nullptr ? std::make_unique<ModelDisk>(*bootstrap)
-                                    : std::make_unique<ModelDisk>();
-  node->disk->bugs = bugs_.disk;
+  node->disk = std::make_unique<NodeDisk>(id, bootstrap, bugs_.disk, plan_.spare_segments);
   node->tick_us = random_.Between(9'700, 10'300);
   Node& added = *node;
   nodes_[id] = std::move(node);
@@ -136,6 +144,16 @@ void World::AddNode(NodeId id, const Bootstrap* bootstrap) {
 }
 
 void World::Start(Node& node) {
+  std::string broken = node.disk->Open();
+  if (!broken.empty()) {
+    checker_.Fail(std::move(broken));
+    return;
+  }
+  if (node.disk->found_damage()) {
+    coverage_.Hit(Point::kLogDamaged);
+    Trace("damaged " + std::to_string(node.id.value()));
+  }
+  coverage_.Hit(Point::kTornTail, node.disk->found_torn() ? 1 : 0);
   Options options;
   options.id = node.id;
   options.seed = random_.Next();
@@ -146,6 +164,10 @@ void World::Start(Node& node) {
   options.priority = node.id == NodeId(2) ? 9 : 8;
   options.snapshot_chunk_bytes = 256;
   options.snapshot_retry_ticks = 10;
+  options.snapshot_entries = plan_.snapshot_entries;
+  options.snapshot_bytes = plan_.snapshot_bytes;
+  options.snapshot_interval_ticks = plan_.snapshot_ticks;
+  options.retain_entries = random_.Below(10);
   options.log_cache_bytes = 400;
   options.stream_proposals = static_cast<uint32_t>(node.id.value() % 3);
   if (plan_.small_limits) {
@@ -154,14 +176,21 @@ void World::Start(Node& node) {
     options.max_uncommitted_entries = 10;
     options.max_unapplied_entries = 4;
   }
-  Result<std::unique_ptr<Core>> core = Core::Create(options, node.disk->Recover(), *node.disk);
+  const RecoveredState& found = node.disk->recovered();
+  Result<std::unique_ptr<Core>> core = Core::Create(options, found, node.disk->reader());
   PGQUORUM_CHECK(core.ok());
   node.core = std::move(core).value();
   node.machine = Machine();
-  if (node.disk->snapshot().index) {
-    PGQUORUM_CHECK(node.machine.Load(node.disk->snapshot_data()).ok());
+  if (found.snapshot.index) {
+    Result<std::string> data = node.disk->Load(found.snapshot);
+    PGQUORUM_CHECK(data.ok() && node.machine.Load(data.value()).ok());
     checker_.OnApply(node.id, node.machine);
   }
+  node.refilling = node.core->refilling();
+  node.spoiled = node.refilling;
+  node.snapshot_busy = false;
+  node.idle_ticks = 0;
+  node.readings.clear();
   ++node.incarnation;
   node.syncing = false;
   node.paused = false;
@@ -219,7 +248,13 @@ uint64_t World::ClockOf(const Node& node) const {
 void World::ScheduleTick(Node& node) {
   OnNode(node.id, now_ + node.tick_us, [this](Node& ticking) {
     ticking.core->Tick(ClockOf(ticking));
-    ScheduleTick(ticking);
+    MaybeSnapshot(ticking);
+    if (ticking.core != nullptr) {
+      IdleDisk(ticking);
+    }
+    if (ticking.core != nullptr) {
+      ScheduleTick(ticking);
+    }
   });
 }
 
@@ -234,8 +269,43 @@ World::Node* World::Leader() {
   return leader;
 }
 
+// A majority whose logs are damaged cannot elect anybody until an operator steps in.
+bool World::MajorityUsable() {
+  auto usable = [this](NodeId id) {
+    auto found = nodes_.find(id);
+    return found != nodes_.end() && found->second->core != nullptr &&
+           !found->second->core->refilling();
+  };
+  for (auto& [id, node] : nodes_) {
+    if (node->core == nullptr) {
+      continue;
+    }
+    for (const Configuration* c :
+         {&node->core->configuration(), &node->core->snapshot().configuration}) {
+      if (!c->voters.empty() && !QuorumHolds(*c, usable)) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+void World::CheckHistory() {
+  std::vector<Operation> operations = history_.Operations();
+  Verdict verdict = CheckLinearizable(operations);
+  if (verdict.kind == Verdict::Kind::kViolated) {
+    checker_.Fail("linearizability: " + verdict.text);
+  } else if (verdict.kind == Verdict::Kind::kLinearizable) {
+    coverage_.Hit(Point::kSearched, operations.size());
+  }
+}
+
 // Without new faults the cluster must elect a leader, commit, and bring every member up to date.
 bool World::CheckLiveness() {
+  if (!MajorityUsable()) {
+    coverage_.Hit(Point::kLawfullyStuck);
+    return true;
+  }
   uint64_t end = now_ + plan_.calm_us;
   Index target;
   Term term;
@@ -254,7 +324,7 @@ bool World::CheckLiveness() {
       target = Index();
     }
     if (!target) {
-      Result<LogPosition> at = leader->core->Propose(EntryType::kCommand, "alive");
+      Result<LogPosition> at = leader->core->Propose(EntryType::kCommand, "99 1");
       if (at.ok()) {
         target = at.value().index;
         term = at.value().term;

@@ -1,6 +1,7 @@
-// A cluster of the shipped Core in a world made of one seed: virtual time, a network that loses,
-// doubles, delays and cuts, disks that forget what was not synced, nodes that crash, pause and
-// restart, members that come and go. Safety is checked after every event (checker.h), liveness
+// A cluster of the shipped Core and the shipped stores in a world made of one seed: virtual time, a
+// network that loses, doubles, delays and cuts, disks that forget what was not synced, fail, run
+// full and rot (node_disk.h), nodes that crash, pause and restart, members that come and go. Safety
+// is checked after every event (checker.h), the clients' answers (linearizability.h) and liveness
 // after the faults have ended.
 #pragma once
 
@@ -21,7 +22,8 @@
 #include "raftlog/sim/checker.h"
 #include "raftlog/sim/coverage.h"
 #include "raftlog/sim/machine.h"
-#include "raftlog/sim/model_disk.h"
+#include "raftlog/sim/linearizability.h"
+#include "raftlog/sim/node_disk.h"
 
 namespace pgquorum::raft::sim {
 
@@ -46,7 +48,9 @@ struct Plan {
   uint64_t restart_us_max = 500'000;
   uint32_t append_entries = 100;
   uint32_t crash_permille = 0;  // at each persistence point
-  uint32_t snapshot_entries = 50;
+  uint64_t snapshot_entries = 50;
+  uint64_t snapshot_bytes = 0;
+  uint64_t snapshot_ticks = 0;
   bool pre_vote = true;
   bool read_heavy = false;
   bool membership = false;
@@ -55,6 +59,9 @@ struct Plan {
   bool pauses = false;
   bool lasting_cut = false;  // one node stays cut off, one way, through the liveness phase
   bool small_limits = false;
+  bool disk_errors = false;  // writes and syncs fail: the node dies
+  bool disk_damage = false;  // what was durable is damaged
+  uint32_t spare_segments = 1;
 };
 
 class World {
@@ -65,9 +72,15 @@ class World {
   std::string Run();
 
  private:
+  struct Reading {
+    uint64_t operation = 0;
+    uint32_t key = 0;
+    Index floor;  // when it began
+    Index index;  // the answer
+  };
   struct Node {
     NodeId id;
-    std::unique_ptr<ModelDisk> disk;
+    std::unique_ptr<NodeDisk> disk;
     std::unique_ptr<Core> core;  // null: down
     Machine machine;
     uint64_t incarnation = 0;
@@ -75,13 +88,17 @@ class World {
     uint64_t paused_at = 0;
     bool paused = false;
     bool syncing = false;
-    std::size_t sync_count = 0;  // batches that the sync under way covers
+    bool snapshot_busy = false;
+    bool refilling = false;   // as the log store was last told
+    bool spoiled = false;     // its disk was damaged, and that is not made up for
+    uint32_t idle_ticks = 0;  // of the disk
     uint64_t disk_stuck_until = 0;
     uint64_t piece_done_at = 0;                  // pieces of snapshots are written in order
     std::vector<std::function<void()>> backlog;  // what arrives while it is paused
     std::map<std::pair<Index, Term>, uint64_t> proposals;  // own and forwarded: operation
-    std::map<uint64_t, Index> reads;                       // request: floor when it began
-    std::map<uint64_t, uint64_t> forwards;                 // request: operation
+    std::map<uint64_t, Reading> reads;                     // by request
+    std::vector<Reading> readings;          // answered, but the state machine is not there yet
+    std::map<uint64_t, uint64_t> forwards;  // request: operation; 0: a session's
   };
   struct Event {
     uint64_t time;
@@ -96,6 +113,7 @@ class World {
     uint64_t sequence = 0;  // of the command under way
     bool waiting = false;
     uint64_t since = 0;
+    uint64_t operation = 0;
   };
 
   // world.cpp
@@ -110,6 +128,8 @@ class World {
   void Start(Node& node);
   void ScheduleTick(Node& node);
   bool CheckLiveness();
+  bool MajorityUsable();
+  void CheckHistory();
   void Trace(const std::string& text);
   std::string Guarded(const std::function<void()>& body);
   Node* Leader();
@@ -118,20 +138,30 @@ class World {
   void Pump(Node& node);
   void HandleOutput(Node& node, Output& out);
   void Transmit(const Message& message);
-  void SendSnapshot(Node& node, SnapshotSend& send);
-  void QueueWrite(Node& node, Persist batch);
   void CheckLeases(const Node& elected);
+  void Apply(Node& node, const std::vector<Entry>& entries);
+  bool CrashPoint(Node& node, Point point);
+
+  // world_disk.cpp
+  void QueueBatch(Node& node, Persist batch);
+  void QueueJob(Node& node, DiskJob job);
   void StartSync(Node& node);
   void SyncDone(Node& node);
-  void Apply(Node& node, const std::vector<Entry>& entries);
-  void Restore(Node& node);
+  bool JobDone(Node& node, DiskJob& job);
+  void IdleDisk(Node& node);
+  void DiskFailed(Node& node, const Status& status);
+  void SpoilSome(Node* node);
+  void SendSnapshot(Node& node, SnapshotSend& send);
+  bool WritePiece(Node& node, const SnapshotWrite& piece);
+  bool Restore(Node& node, const SnapshotMeta& meta);
   void MaybeSnapshot(Node& node);
-  bool CrashPoint(Node& node, Point point);
+  void Release(Node& node, const SnapshotMeta& meta);
 
   // world_faults.cpp
   void ScheduleFault();
   void InjectFault();
   void Crash(Node& node);
+  void Down(Node& node, MemoryLoss loss);
   void Pause(Node& node);
   void Resume(Node& node);
   void CutSome();
@@ -145,6 +175,7 @@ class World {
   void ClientStep();
   void Propose(Node& node);
   void Read(Node& node);
+  void AnswerReads(Node& node);
   void SessionStep(Node& node);
   void ChangeMembers(Node& leader);
   void OnApplied(Node& node, const Entry& entry);
@@ -164,12 +195,13 @@ class World {
   std::map<NodeId, std::unique_ptr<Node>> nodes_;
   std::set<std::pair<NodeId, NodeId>> cuts_;
   NodeId cut_off_;  // stays so through the liveness phase
-  uint64_t next_operation_ = 1;
+  uint64_t next_value_ = 1;
   uint64_t next_request_ = 1;
   std::array<Client, 2> clients_;
   std::set<std::pair<SessionId, uint64_t>> executed_;
   Index executed_to_;
   Checker checker_;
+  History history_;
 };
 
 }  // namespace pgquorum::raft::sim

@@ -10,7 +10,9 @@
 namespace pgquorum::raft::sim {
 namespace {
 constexpr uint64_t kSpareNodes = 3;
-}
+constexpr uint32_t kKeys = 3;
+constexpr uint32_t kCounterKey = 100;  // the sessions' counter
+}  // namespace
 
 void World::ScheduleClient() {
   At(now_ + 1 + random_.Below(2 * plan_.client_gap_us), [this] {
@@ -52,8 +54,10 @@ void World::ClientStep() {
 void World::Propose(Node& node) {
   uint64_t burst = plan_.small_limits ? random_.Between(1, 20) : random_.Between(1, 3);
   for (uint64_t i = 0; i < burst; ++i) {
-    uint64_t operation = next_operation_++;
-    std::string data = "op" + std::to_string(operation);
+    auto key = static_cast<uint32_t>(random_.Below(kKeys));
+    uint64_t value = next_value_++;
+    uint64_t operation = history_.Call(Operation::Kind::kWrite, key, value);
+    std::string data = std::to_string(key) + " " + std::to_string(value);
     if (node.core->role() != Role::kLeader) {
       uint64_t request = next_request_++;
       node.forwards[request] = operation;
@@ -67,15 +71,18 @@ void World::Propose(Node& node) {
       if (before >= (plan_.small_limits ? 10 : 100'000)) {
         checker_.Fail("unbounded log: " + std::to_string(before) + " uncommitted entries");
       }
-    } else if (at.status().sqlstate() == kErrOverloaded) {
-      coverage_.Hit(Point::kOverloaded);
+      continue;
     }
+    history_.Refuse(operation);
+    coverage_.Hit(Point::kOverloaded, at.status().sqlstate() == kErrOverloaded ? 1 : 0);
   }
 }
 
 void World::Read(Node& node) {
   uint64_t request = next_request_++;
-  node.reads[request] = checker_.floor();
+  auto key = static_cast<uint32_t>(random_.Below(kKeys));
+  node.reads[request] = {history_.Call(Operation::Kind::kRead, key, 0), key, checker_.floor(),
+                         Index()};
   bool lease = plan_.lease_reads && random_.Chance(2, 3);
   uint64_t before = node.core->metrics().reads_lease;
   node.core->ReadIndex(request, lease ? ReadMode::kLease : ReadMode::kQuorum, ClockOf(node));
@@ -94,6 +101,7 @@ void World::SessionStep(Node& node) {
   }
   if (!client.waiting && client.session) {
     ++client.sequence;
+    client.operation = history_.Call(Operation::Kind::kIncrement, kCounterKey, 0);
   }
   client.waiting = true;
   client.since = now_;
@@ -131,10 +139,18 @@ void World::ChangeMembers(Node& leader) {
 }
 
 void World::OnApplied(Node& node, const Entry& entry) {
-  auto done = node.proposals.find({entry.index, entry.term});
-  if (done != node.proposals.end()) {
-    checker_.OnOperationDone(entry.index);
-    node.proposals.erase(done);
+  // Proposals for this index under another term were replaced: they certainly never happen.
+  while (!node.proposals.empty() && node.proposals.begin()->first.first <= entry.index) {
+    const auto& [position, operation] = *node.proposals.begin();
+    if (position == std::pair(entry.index, entry.term)) {
+      checker_.OnOperationDone(entry.index);
+      if (operation != 0) {
+        history_.Answer(operation, 0);
+      }
+    } else if (operation != 0 && position.first == entry.index) {
+      history_.Refuse(operation);
+    }
+    node.proposals.erase(node.proposals.begin());
   }
   if (entry.type != EntryType::kSession || entry.index <= executed_to_) {
     return;
@@ -151,6 +167,9 @@ void World::OnApplied(Node& node, const Entry& entry) {
     }
     if (client.session && client.session == outcome.session &&
         client.sequence == command.value().sequence) {
+      if (client.waiting && outcome.status.ok()) {
+        history_.Answer(client.operation, std::stoull(outcome.answer));
+      }
       client.waiting = false;
     }
   }
@@ -170,10 +189,13 @@ void World::HandleAnswers(Node& node, Output& out) {
     }
     if (read.status.ok()) {
       coverage_.Hit(node.core->role() == Role::kLeader ? Point::kReadQuorum : Point::kReadFollower);
-      checker_.OnReadAnswered(node.id, asked->second, read.index);
+      checker_.OnReadAnswered(node.id, asked->second.floor, read.index);
+      asked->second.index = read.index;
+      node.readings.push_back(asked->second);
     }
     node.reads.erase(asked);
   }
+  AnswerReads(node);
   for (const ForwardResult& forward : out.forwards) {
     auto asked = node.forwards.find(forward.request);
     if (asked == node.forwards.end()) {
@@ -186,8 +208,23 @@ void World::HandleAnswers(Node& node, Output& out) {
         node.proposals[{forward.index, forward.term}] = asked->second;
       }
     }
+    if (!forward.status.ok() && forward.status.sqlstate() != kErrOutcomeUnknown &&
+        asked->second != 0) {
+      history_.Refuse(asked->second);
+    }
     node.forwards.erase(asked);
   }
+}
+
+// A read is served once the state machine has applied its index.
+void World::AnswerReads(Node& node) {
+  std::erase_if(node.readings, [&](const Reading& reading) {
+    if (reading.index > node.machine.applied()) {
+      return false;
+    }
+    history_.Answer(reading.operation, node.machine.value(reading.key));
+    return true;
+  });
 }
 
 }  // namespace pgquorum::raft::sim

@@ -32,7 +32,17 @@ void World::InjectFault() {
   if (leader != nullptr && !leader->paused && random_.Chance(1, 3)) {
     node = leader;
   }
-  switch (random_.Below(9)) {
+  switch (random_.Below(11)) {
+    case 10:
+      if (plan_.disk_damage) {
+        SpoilSome(node);
+      }
+      return;
+    case 9:
+      if (node != nullptr && plan_.disk_errors) {
+        node->disk->FailNextWrite(static_cast<DiskFault>(random_.Between(1, 5)));
+      }
+      return;
     case 8:
       if (leader != nullptr) {  // one follower stops hearing a leader that everybody else hears
         coverage_.Hit(Point::kOneWayCut);
@@ -81,6 +91,13 @@ void World::InjectFault() {
 
 void World::Crash(Node& node) {
   Trace("crash " + std::to_string(node.id.value()));
+  // The process is killed, or the power goes.
+  Down(node, random_.Chance(1, 2)   ? MemoryLoss::kRandom
+             : random_.Chance(1, 2) ? MemoryLoss::kAll
+                                    : MemoryLoss::kNone);
+}
+
+void World::Down(Node& node, MemoryLoss loss) {
   const Metrics& metrics = node.core->metrics();
   coverage_.Hit(Point::kTruncation, metrics.entries_truncated);
   coverage_.Hit(Point::kConfigRolledBack, metrics.configurations_rolled_back);
@@ -88,7 +105,7 @@ void World::Crash(Node& node) {
   node.core.reset();
   node.paused = false;
   node.backlog.clear();
-  node.disk->Crash(random_);
+  coverage_.Hit(Point::kCrashInWrite, node.disk->Crash(random_, loss) ? 1 : 0);
   NodeId id = node.id;
   uint64_t incarnation = ++node.incarnation;
   At(now_ + random_.Between(5'000, plan_.restart_us_max), [this, id, incarnation] {
@@ -212,13 +229,16 @@ void World::EndChaos() {
   Heal();
   for (auto& [id, node] : nodes_) {
     node->disk_stuck_until = 0;
+    if (node->core != nullptr && node->spoiled && !node->core->refilling()) {
+      Down(*node, MemoryLoss::kNone);  // what is damaged comes to light now, not in the calm
+    }
     if (node->core == nullptr) {
       Start(*node);
     } else if (node->paused) {
       Resume(*node);
     }
   }
-  if (!plan_.lasting_cut) {
+  if (!plan_.lasting_cut || !checker_.failure().empty()) {
     return;
   }
   // A lasting fault of a minority must not stop the rest (the old-raft-rs #27 and openraft #2080
@@ -231,6 +251,9 @@ void World::EndChaos() {
   // Any configuration that is still in some log may be the one that has to decide: each must have a
   // majority without this node.
   for (auto& [id, node] : nodes_) {
+    if (node->core == nullptr || node->spoiled) {
+      return;
+    }
     const Configuration& c = node->core->configuration();
     if (c.joint() || (c.IsVoter(one) && c.voters.size() < 3)) {
       return;

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/crc32c.h"
 #include "raftlog/describe.h"
+#include "raftlog/errors.h"
 #include "raftlog/sim/world.h"
 
 #include "base/pure.h"
@@ -30,6 +30,10 @@ void World::Pump(Node& node) {
   for (int rounds = 0; node.core != nullptr && node.incarnation == incarnation; ++rounds) {
     PGQUORUM_CHECK(rounds < 1000);
     Output out = node.core->TakeOutput();
+    if (!node.core->fatal().ok() && node.core->fatal().sqlstate() != kErrBroken) {
+      DiskFailed(node, node.core->fatal());  // its log cannot be read back
+      return;
+    }
     bool idle = out.empty();
     if (!idle) {
       HandleOutput(node, out);
@@ -68,31 +72,22 @@ void World::HandleOutput(Node& node, Output& out) {
   }
   if (out.persist) {
     bool installs = out.persist->install_snapshot.has_value();
-    QueueWrite(node, std::move(*out.persist));
+    QueueBatch(node, std::move(*out.persist));
     if (CrashPoint(node, installs ? Point::kCrashAtSnapshotInstall : Point::kCrashAfterQueue)) {
       return;
     }
   }
   for (const SnapshotWrite& piece : out.snapshot_writes) {
-    uint64_t offset = node.disk->WritePiece(piece);
-    if (CrashPoint(node, Point::kCrashInSnapshotReceive)) {
+    if (!WritePiece(node, piece) || CrashPoint(node, Point::kCrashInSnapshotReceive)) {
       return;
     }
-    SnapshotMeta meta = piece.meta;
-    node.piece_done_at = std::max(node.piece_done_at, now_) + random_.Below(plan_.sync_us_max);
-    OnNode(node.id, node.piece_done_at,
-           [meta, offset](Node& at) { at.core->SnapshotWritten(meta, offset); });
   }
-  if (out.restore) {
-    Restore(node);
+  if (out.restore && !Restore(node, *out.restore)) {
+    return;
   }
   if (!out.committed.empty()) {
     Apply(node, out.committed);
     if (CrashPoint(node, Point::kCrashAfterApply)) {
-      return;
-    }
-    MaybeSnapshot(node);
-    if (node.core == nullptr) {
       return;
     }
   }
@@ -112,6 +107,9 @@ void World::CheckLeases(const Node& elected) {
 
 void World::Transmit(const Message& message) {
   checker_.OnSend(message);
+  if (message.kind == MessageKind::kAppendReply && message.force && !message.log_index) {
+    coverage_.Hit(Point::kRefillAskedFor);
+  }
   if (nodes_.find(message.to) == nodes_.end()) {
     return;
   }
@@ -147,70 +145,6 @@ void World::Transmit(const Message& message) {
   }
 }
 
-void World::SendSnapshot(Node& node, SnapshotSend& send) {
-  if (node.disk->snapshot() != send.message.snapshot) {
-    NodeId to = send.message.to;
-    OnNode(node.id, now_, [to](Node& sender) { sender.core->SnapshotUnavailable(to); });
-    return;
-  }
-  send.message.chunk = node.disk->snapshot_data().substr(send.message.offset, send.max_bytes);
-  Transmit(send.message);
-}
-
-void World::QueueWrite(Node& node, Persist batch) {
-  if (bugs_.send_before_durable) {
-    for (const Message& message : std::exchange(batch.messages_after, {})) {
-      Transmit(message);
-    }
-  }
-  node.disk->Queue(std::move(batch));
-  if (!node.syncing) {
-    StartSync(node);
-  }
-}
-
-// One sync serves all that was queued when it began.
-void World::StartSync(Node& node) {
-  node.syncing = true;
-  node.sync_count = node.disk->pending();
-  // Calm includes the disks: the liveness phase measures the protocol, not a slow device.
-  uint64_t longest = chaos_ ? plan_.sync_us_max : std::min<uint64_t>(plan_.sync_us_max, 2'000);
-  uint64_t done = std::max(now_ + 10 + random_.Below(longest), node.disk_stuck_until);
-  OnNode(node.id, done, [this](Node& at) { SyncDone(at); });
-}
-
-void World::SyncDone(Node& node) {
-  uint64_t incarnation = node.incarnation;
-  for (std::size_t i = 0; i < node.sync_count; ++i) {
-    Persist batch = node.disk->CompleteOne();
-    if (CrashPoint(node, Point::kCrashAfterSync)) {
-      return;
-    }
-    for (const Message& message : batch.messages_after) {
-      Transmit(message);
-    }
-    if (CrashPoint(node, Point::kCrashAfterRelease)) {
-      return;
-    }
-    node.core->Persisted(batch.sequence, batch.term, batch.index);
-    if (batch.install_snapshot) {
-      coverage_.Hit(Point::kSnapshotInstalled);
-    }
-  }
-  PGQUORUM_CHECK(node.incarnation == incarnation);
-  node.syncing = false;
-  if (node.disk->pending() > 0) {
-    StartSync(node);
-  }
-}
-
-void World::Restore(Node& node) {
-  Trace("restore " + std::to_string(node.id.value()) + " " + Describe(node.disk->snapshot()));
-  node.machine = Machine();
-  PGQUORUM_CHECK(node.machine.Load(node.disk->snapshot_data()).ok());
-  checker_.OnApply(node.id, node.machine);
-}
-
 void World::Apply(Node& node, const std::vector<Entry>& entries) {
   for (const Entry& entry : entries) {
     node.machine.Apply(entry);
@@ -218,31 +152,7 @@ void World::Apply(Node& node, const std::vector<Entry>& entries) {
     OnApplied(node, entry);
   }
   node.core->Applied(node.machine.applied());
-}
-
-void World::MaybeSnapshot(Node& node) {
-  Index applied = node.machine.applied();
-  if (applied - node.disk->snapshot().index < plan_.snapshot_entries) {
-    return;
-  }
-  SnapshotMeta meta;
-  std::string data = node.machine.Save();
-  meta.index = applied;
-  meta.term = node.machine.applied_term();
-  meta.configuration = node.core->ConfigurationAt(applied);
-  meta.size = data.size();
-  meta.checksum = Crc32c(data);
-  Trace("snapshot " + std::to_string(node.id.value()) + " " + Describe(meta));
-  node.disk->SaveSnapshot(meta, std::move(data));
-  if (CrashPoint(node, Point::kCrashAfterSnapshotTaken)) {
-    return;
-  }
-  node.core->SnapshotTaken(meta);
-  uint64_t keep = random_.Below(10);
-  if (applied.value() > keep) {
-    node.core->Compact(applied - keep);
-    node.disk->Compact(applied - keep);
-  }
+  AnswerReads(node);
 }
 
 }  // namespace pgquorum::raft::sim

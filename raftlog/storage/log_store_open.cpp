@@ -76,7 +76,14 @@ Status LogStore::ResolveSnapshot(LogImage& image) {
     image.damage = "the log starts at entry " + std::to_string(index.first().value()) +
                    ", after what the snapshot covers";
   }
-  if (gap || index.last() < meta.index) {
+  // What is left in front of the damage may end in entries that had been replaced since: a log that
+  // has another entry than the snapshot at its index shares nothing with it that could be trusted.
+  bool other = !gap && meta.index >= index.first() && meta.index <= index.last() &&
+               index.TermAt(meta.index) != meta.term;
+  if (other && image.damage.empty()) {
+    image.damage = "the log has another entry than its snapshot";
+  }
+  if (gap || other || index.last() < meta.index) {
     PGQUORUM_CHECK(!image.damage.empty() || index.last() < meta.index);
     if (image.damage.empty()) {
       image.damage = "the log ends before its snapshot";

@@ -64,7 +64,7 @@ TEST(Durability, DamagedNodeIsRefilledBeforeItVotes) {
   RecoveredState damaged = node.disk.Recover();
   damaged.refill_term = cluster[2].log().last_term();
   damaged.refill_index = cluster[2].log().last();
-  sim::ModelDisk empty(BootstrapLog(Voters({1, 2, 3}), ""));
+  ModelDisk empty(BootstrapLog(Voters({1, 2, 3}), ""));
   RecoveredState lost = empty.Recover();
   lost.hard_state = damaged.hard_state;
   lost.refill_term = damaged.refill_term;
@@ -221,6 +221,26 @@ TEST(Forwarding, ALostAnswerIsAnUnknownOutcome) {
     ASSERT_EQ(cluster.Node(3).forwards.size(), static_cast<std::size_t>(request));
     EXPECT_EQ(cluster.Node(3).forwards.back().status.sqlstate(), kErrOutcomeUnknown);
   }
+}
+
+// A network may deliver a message twice; the command must still be in the log once.
+TEST(Forwarding, ARepeatedRequestIsTakenOnce) {
+  Cluster cluster(3);
+  cluster.Elect(1);
+  cluster[3].Forward(7, EntryType::kCommand, "once");
+  cluster.Pump(3);
+  Message request = cluster.wire().front();
+  ASSERT_EQ(request.kind, MessageKind::kPropose);
+  cluster.wire().push_back(request);
+  cluster.Deliver();
+  Index last = cluster[1].log().last();
+  cluster[1].Step(request);  // long afterwards
+  cluster.Pump(1);
+  EXPECT_EQ(cluster[1].log().last(), last);
+  EXPECT_EQ(cluster.Node(3).forwards.size(), 1U);
+  EXPECT_EQ(std::count_if(cluster.Node(1).applied.begin(), cluster.Node(1).applied.end(),
+                          [](const Entry& entry) { return entry.data == "once"; }),
+            1);
 }
 
 TEST(Forwarding, RefusalsComeBack) {

@@ -309,5 +309,54 @@ TEST(Paper, T96_PreVoteDoesNotRaiseTheTerm) {
   EXPECT_EQ(cluster[3].leader(), NodeId(1));
 }
 
+// Thesis 4.2.1: new servers join "as non-voting members … not yet counted toward majorities for
+// voting or commitment purposes".
+TEST(Paper, T421_LearnersDoNotCount) {
+  Cluster cluster(2, 1);
+  cluster.Elect(1);
+  ASSERT_TRUE(cluster[1].ProposeConfig({{ChangeKind::kAddLearner, NodeId(3)}}, "").ok());
+  cluster.Pump(1);
+  cluster.Deliver();
+  cluster.TickAll(10);
+  ASSERT_EQ(cluster[3].log().last(), cluster[1].log().last());
+  cluster.CutLink(1, 2);
+  cluster.CutLink(2, 1);
+  LogPosition at = cluster.Commit(1, "x");
+  EXPECT_EQ(cluster[3].log().last(), at.index);
+  EXPECT_LT(cluster[1].log().commit(), at.index);  // two copies, but one of two voters
+  EXPECT_EQ(cluster[3].role(), Role::kFollower);
+  cluster.Tick(3, 100);
+  EXPECT_EQ(cluster[3].role(), Role::kFollower);  // and it does not campaign
+}
+
+// Thesis 6.4.1: "If the leader receives acknowledgments from a majority of the cluster, then it can
+// assume that no other server will become leader for about an election timeout, and it can extend
+// its lease"; reads in it need no communication.
+TEST(Paper, T641_LeaseReadsSendNothing) {
+  Cluster cluster(3);
+  cluster.Elect(1);
+  cluster.Tick(1, 2);
+  cluster.Deliver();
+  cluster[1].ReadIndex(5, ReadMode::kLease, cluster.Node(1).now_ns);
+  cluster.Pump(1);
+  EXPECT_TRUE(cluster.wire().empty());
+  ASSERT_EQ(cluster.Node(1).reads.size(), 1U);
+  EXPECT_EQ(cluster.Node(1).reads[0].index, cluster[1].log().commit());
+  // The clock alone ends it, ticks or no ticks.
+  uint64_t later = cluster.Node(1).now_ns + 10 * cluster.Node(1).options.tick_ns;
+  EXPECT_FALSE(cluster[1].LeaseHeld(later));
+}
+
+// 5.2 with thesis 3.8: "each server must … persist its current term and vote" before it speaks.
+TEST(Paper, T38_TermIsDurableBeforeItIsSpoken) {
+  Cluster cluster(3, 0, NoPreVote);
+  cluster.Node(1).hold_disk = true;
+  LetTimeOut(cluster, 1);
+  ASSERT_EQ(cluster[1].role(), Role::kCandidate);
+  EXPECT_TRUE(cluster.wire().empty());
+  cluster.Sync(1);
+  EXPECT_EQ(cluster.wire().size(), 2U);
+}
+
 }  // namespace
 }  // namespace pgquorum::raft::test

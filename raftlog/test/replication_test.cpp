@@ -174,7 +174,7 @@ TEST(Replication, HandsOutNoMoreThanIsBeingApplied) {
   Options options;
   options.id = NodeId(1);
   options.max_unapplied_entries = 3;
-  sim::ModelDisk disk(BootstrapLog(Voters({1}), ""));
+  ModelDisk disk(BootstrapLog(Voters({1}), ""));
   auto core = Core::Create(options, disk.Recover(), disk).value();
   auto sync = [&](Output out) {
     if (out.persist) {

@@ -210,9 +210,13 @@ std::string Scenario::OnNode(const std::string& command, std::istringstream& wor
     cluster_->Sync(id);
   } else if (command == "crash") {
     cluster_->Crash(id);
-  } else if (command == "restart") {
+  } else if (command == "restart" || command == "damage") {
     node.hold_disk = false;
-    cluster_->Restart(id);
+    if (words >> other) {
+      cluster_->Damage(id, other);
+    } else {
+      cluster_->Restart(id);
+    }
     leaderships_seen_[NodeId(id)] = node.leaderships.size();
     reads_seen_[NodeId(id)] = 0;
   } else if (command == "log") {

@@ -7,6 +7,7 @@
 //   transfer 1 3 · read 1 · dead 2 1 (node 2 learns that 1 is dead) · stall 2 · snapshot 1
 //   deliver [n] · drop [from=1] [to=2] [kind=append] · cut 1 2 · mute 1 2 (1 is not heard by 2)
 //   isolate 1 · heal · hold 1 (its disk) · sync 1 · crash 1 · restart 1
+//   damage 2 5 (its disk has lost the entries from 5 on; restarts)
 //   state · log 1 · wire · applied 1
 #pragma once
 

@@ -37,7 +37,7 @@ Cluster::Cluster(const Configuration& founding, uint64_t nodes, Tweak tweak) {
   for (uint64_t id = 1; id <= nodes; ++id) {
     auto node = std::make_unique<TestNode>();
     if (founding.IsMember(NodeId(id))) {
-      node->disk = sim::ModelDisk(bootstrap);
+      node->disk = ModelDisk(bootstrap);
     }
     node->options.id = NodeId(id);
     node->options.election_ticks = 10;
@@ -177,6 +177,12 @@ void Cluster::Crash(uint64_t id) {
   node.core.reset();
   // Nothing unsynced survives: the strict case, which unit tests want to be certain of.
   node.disk.DropPending();
+}
+
+void Cluster::Damage(uint64_t id, uint64_t from) {
+  Crash(id);
+  Node(id).disk.LoseFrom(Index(from));
+  Restart(id);
 }
 
 void Cluster::Restart(uint64_t id) {

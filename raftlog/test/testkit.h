@@ -12,13 +12,13 @@
 #include <vector>
 
 #include "raftlog/core.h"
-#include "raftlog/sim/model_disk.h"
+#include "raftlog/test/model_disk.h"
 
 namespace pgquorum::raft::test {
 
 struct TestNode {
   Options options;
-  sim::ModelDisk disk;
+  ModelDisk disk;
   std::unique_ptr<Core> core;
   bool hold_disk = false;  // batches stay queued until Cluster::Sync
   std::vector<Entry> applied;
@@ -66,6 +66,8 @@ class Cluster {
   // Loses what was not synced, and comes back.
   void Crash(uint64_t id);
   void Restart(uint64_t id);
+  // Comes back with a damaged disk: what it had durably from entry `from` on is lost.
+  void Damage(uint64_t id, uint64_t from);
 
   // Ticks `id` until it campaigns, and delivers: afterwards it leads.
   void Elect(uint64_t id);

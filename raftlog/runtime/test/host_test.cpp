@@ -133,8 +133,8 @@ TEST(Host, ANodeThatWasAwayCatchesUpBySnapshot) {
   Cluster cluster(3);
   auto start = [&](NodeId id) {
     HostOptions options = cluster.OptionsFor(id);
-    options.snapshot_entries = 20;
-    options.retain_entries = 2;
+    options.raft.snapshot_entries = 20;
+    options.raft.retain_entries = 2;
     cluster.Start(std::move(options));
   };
   for (uint64_t id = 1; id <= 3; ++id) {

@@ -113,8 +113,8 @@ class Datagrams : public Transport {
   options.cluster_id = 9;
   options.directory = directory + "/" + std::to_string(id);
   options.log.segment_bytes = 65'536;
-  options.snapshot_entries = 60;
-  options.retain_entries = 10;
+  options.raft.snapshot_entries = 60;
+  options.raft.retain_entries = 10;
   options.proposal_timeout_ms = 3'000;
   options.write_on_receive = id != 1;  // both ways of writing
   options.bootstrap = Configuration();

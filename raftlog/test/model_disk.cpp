@@ -1,4 +1,4 @@
-#include "raftlog/sim/model_disk.h"
+#include "raftlog/test/model_disk.h"
 
 #include <algorithm>
 #include <utility>
@@ -8,7 +8,7 @@
 
 #include "base/pure.h"
 
-namespace pgquorum::raft::sim {
+namespace pgquorum::raft::test {
 
 ModelDisk::ModelDisk(const Bootstrap& bootstrap)
     : hard_state_(bootstrap.hard_state), entries_{bootstrap.entry} {}
@@ -17,59 +17,31 @@ Persist ModelDisk::CompleteOne() {
   PGQUORUM_CHECK(!pending_.empty());
   Persist batch = std::move(pending_.front());
   pending_.pop_front();
-  Apply(batch, false, nullptr);
+  if (batch.hard_state) {
+    hard_state_ = *batch.hard_state;
+  }
+  if (batch.install_snapshot) {
+    PGQUORUM_CHECK(batch.install_snapshot == partial_meta_ &&
+                   partial_data_.size() == partial_meta_.size);
+    snapshot_ = partial_meta_;
+    snapshot_data_ = partial_data_;
+    entries_.clear();
+    first_ = snapshot_.index + 1;
+  }
+  if (!batch.entries.empty()) {
+    Index from = batch.entries.front().index;
+    PGQUORUM_CHECK(from >= first_ && from <= last() + 1);
+    entries_.resize(from - first_);
+    entries_.insert(entries_.end(), batch.entries.begin(), batch.entries.end());
+  }
   return batch;
 }
 
-void ModelDisk::Apply(const Persist& batch, bool torn, Random* random) {
-  if (batch.hard_state && !bugs.forget_vote) {
-    hard_state_ = *batch.hard_state;
-  }
-  if (torn && random->Chance(1, 2)) {
-    return;
-  }
-  if (batch.install_snapshot) {
-    if (batch.install_snapshot != partial_meta_ || partial_data_.size() != partial_meta_.size) {
-      PGQUORUM_CHECK(torn || !"installs a snapshot that was not received");
-      return;
-    }
-    if (bugs.half_installed_snapshot && torn) {
-      entries_.clear();
-      first_ = partial_meta_.index + 1;
-      return;
-    }
-    snapshot_ = partial_meta_;
-    snapshot_data_ = partial_data_;
-    bool keep_log =
-        bugs.half_installed_snapshot && first_ <= snapshot_.index + 1 && last() >= snapshot_.index;
-    if (!keep_log) {
-      entries_.clear();
-      first_ = snapshot_.index + 1;
-    }
-  }
-  if (batch.entries.empty()) {
-    return;
-  }
-  Index from = batch.entries.front().index;
-  PGQUORUM_CHECK(from >= first_ && from <= last() + 1);
+void ModelDisk::LoseFrom(Index from) {
+  PGQUORUM_CHECK(from > snapshot_.index && from >= first_ && from <= last());
+  refill_term_ = entries_.back().term;
+  refill_index_ = last();
   entries_.resize(from - first_);
-  std::size_t count = torn ? random->Below(batch.entries.size() + 1) : batch.entries.size();
-  entries_.insert(entries_.end(), batch.entries.begin(),
-                  batch.entries.begin() + static_cast<std::ptrdiff_t>(count));
-}
-
-void ModelDisk::Crash(Random& random) {
-  std::size_t survive = random.Below(pending_.size() + 1);
-  for (std::size_t i = 0; i < pending_.size() && i <= survive; ++i) {
-    Apply(pending_[i], i == survive, &random);
-  }
-  pending_.clear();
-  partial_meta_ = SnapshotMeta();
-  partial_data_.clear();
-  if (bugs.forget_synced_tail && !entries_.empty() && last() > snapshot_.index &&
-      random.Chance(1, 2)) {
-    entries_.pop_back();
-  }
 }
 
 RecoveredState ModelDisk::Recover() const {
@@ -79,6 +51,8 @@ RecoveredState ModelDisk::Recover() const {
   state.first = first_;
   state.last = last();
   state.applied = snapshot_.index;
+  state.refill_term = refill_term_;
+  state.refill_index = refill_index_;
   for (const Entry& entry : entries_) {
     if (state.term_starts.empty() || state.term_starts.back().term != entry.term) {
       state.term_starts.push_back({entry.index, entry.term});
@@ -123,13 +97,6 @@ void ModelDisk::Compact(Index through) {
   first_ = through + 1;
 }
 
-bool ModelDisk::Holds(Index index, Term term) const {
-  if (index <= snapshot_.index) {
-    return true;  // a snapshot holds committed entries only
-  }
-  return index >= first_ && index <= last() && entries_[index - first_].term == term;
-}
-
 Result<std::vector<Entry>> ModelDisk::Read(Index first, Index last_wanted, uint64_t max_bytes) {
   PGQUORUM_CHECK(first >= first_ && last_wanted <= last());
   std::vector<Entry> out;
@@ -145,4 +112,4 @@ Result<std::vector<Entry>> ModelDisk::Read(Index first, Index last_wanted, uint6
   return out;
 }
 
-}  // namespace pgquorum::raft::sim
+}  // namespace pgquorum::raft::test
