@@ -145,6 +145,9 @@ Status Node::StartRaft() {
   options.raft.tick_ns = uint64_t{tick_ms} * kMs;
   options.raft.election_ticks = std::max(2U, options_.election_timeout_ms / tick_ms);
   options.raft.heartbeat_ticks = std::max(1U, options_.raft_heartbeat_ms / tick_ms);
+  options.raft.snapshot_interval_ticks = options_.snapshot_interval_ms / tick_ms;
+  options.raft.snapshot_entries = options_.snapshot_entries;
+  options.raft.retain_entries = options_.log_retention;
   options.directory = options_.state_directory + "/" + identity::kRaftDirectory;
   options.cluster_id = options_.identity.cluster_id;
   options.log.segment_bytes = kSegmentBytes;

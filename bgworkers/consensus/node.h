@@ -61,6 +61,9 @@ class Node {
     bool tls = true;
     uint32_t election_timeout_ms = 1000;
     uint32_t raft_heartbeat_ms = 100;
+    uint64_t snapshot_interval_ms = 3'600'000;  // 0: not by time
+    uint64_t snapshot_entries = 10'000;         // 0: not by number
+    uint64_t log_retention = 10'000;            // entries
   };
 
   // Opens the state directory and starts the threads (all signals blocked in them). A Status means

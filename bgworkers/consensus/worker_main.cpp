@@ -47,7 +47,8 @@ void StopOnBrokenInvariant(const char* file, int line, const char* condition) {
   std::abort();
 }
 
-uint32_t Milliseconds(const char* setting) {
+// In the setting's own unit.
+uint32_t Number(const char* setting) {
   return static_cast<uint32_t>(std::strtoul(SettingInForce(setting).c_str(), nullptr, 10));
 }
 
@@ -67,9 +68,12 @@ Result<Node::Options> ReadOptions() {
   options.identity = std::move(identity).value();
   // The variables are the other library's; by name they are everybody's.
   options.tls = SettingInForce("pgquorum.tls") != "off";
-  options.election_timeout_ms = Milliseconds("pgquorum.election_timeout");
+  options.election_timeout_ms = Number("pgquorum.election_timeout");
   options.raft_heartbeat_ms =
-      std::min(Milliseconds("pgquorum.raft_heartbeat_interval"), options.election_timeout_ms / 2);
+      std::min(Number("pgquorum.raft_heartbeat_interval"), options.election_timeout_ms / 2);
+  options.snapshot_interval_ms = uint64_t{Number("pgquorum.snapshot_interval")} * 1000;
+  options.snapshot_entries = Number("pgquorum.snapshot_entries");
+  options.log_retention = Number("pgquorum.log_retention");
   return options;
 }
 
