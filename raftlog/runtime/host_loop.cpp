@@ -15,6 +15,8 @@ namespace {
 
 constexpr std::size_t kMaxRecentResults = 4096;
 constexpr int kTurnsInARow = 4;
+// Proposals of one turn: what is on its way to the disk is in memory twice.
+constexpr uint64_t kMaxTurnBytes = uint64_t{1} << 20;
 
 Status Lost() {
   return Status::Error(kErrNotLeader,
@@ -54,13 +56,14 @@ void Host::Impl::Loop() {
   if (fatal_.ok()) {
     fatal_ = Status::Error(kErrStopped, "the Raft instance was stopped");
   }
-  Turn(false);
+  inbox_.Take(content_, false, UINT64_MAX);
+  Feed(content_);
   FailAll(fatal_);
 }
 
 // The caller has `turn_`.
 void Host::Impl::Turn(bool leave_proposals) {
-  inbox_.Take(content_, leave_proposals);
+  inbox_.Take(content_, leave_proposals, kMaxTurnBytes);
   if (!content_.empty()) {
     Feed(content_);
     Drain();

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -74,10 +75,10 @@ class Inbox {
   // `proposal` is moved from only when taken.
   Admission Propose(Proposal& proposal) {
     bool full = false;
-    bool taken = Put([&](InboxContent& c) {
-      full = c.proposals.size() >= max_proposals_;
+    bool taken = Put([&](InboxContent&) {
+      full = proposals_.size() >= max_proposals_;
       if (!full) {
-        c.proposals.push_back(std::move(proposal));
+        proposals_.push_back(std::move(proposal));
       }
       return !full;
     });
@@ -99,19 +100,26 @@ class Inbox {
     }
     wake_.notify_one();
   }
-  // Replaces `content` by what is there. With `leave_proposals` they stay behind, unless there is
-  // a durable mark: what waited for the disk goes on then.
-  void Take(InboxContent& content, bool leave_proposals) {
+  // Replaces `content` by what is there, of the proposals the oldest up to `max_proposal_bytes`.
+  // With `leave_proposals` they stay behind, unless there is a durable mark: what waited for the
+  // disk goes on then.
+  void Take(InboxContent& content, bool leave_proposals, uint64_t max_proposal_bytes) {
     content = InboxContent();
     std::lock_guard lock(mutex_);
     std::swap(content, content_);
     if (leave_proposals && !content.durable) {
-      std::swap(content.proposals, content_.proposals);
+      return;
+    }
+    uint64_t bytes = 0;
+    while (!proposals_.empty() && bytes < max_proposal_bytes) {
+      bytes += proposals_.front().data.size() + kEntryOverheadBytes;
+      content.proposals.push_back(std::move(proposals_.front()));
+      proposals_.pop_front();
     }
   }
   bool Ready(bool leave_proposals) const {
     std::lock_guard lock(mutex_);
-    return !closed_ && (leave_proposals ? content_.HasInput() : !content_.empty());
+    return !closed_ && (content_.HasInput() || (!leave_proposals && !proposals_.empty()));
   }
   // Closed at first.
   void Open() {
@@ -132,7 +140,7 @@ class Inbox {
   }
   std::pair<uint64_t, uint64_t> depths() const {
     std::lock_guard lock(mutex_);
-    return {content_.messages.size(), content_.proposals.size()};
+    return {content_.messages.size(), proposals_.size()};
   }
 
  private:
@@ -155,7 +163,8 @@ class Inbox {
   const uint64_t max_proposals_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
-  InboxContent content_;
+  InboxContent content_;  // but for the proposals
+  std::deque<Proposal> proposals_;
   bool woken_ = false;
   bool closed_ = true;
 };
