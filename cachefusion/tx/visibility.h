@@ -21,6 +21,8 @@ enum VersionMark : uint32_t {
   kMarkLockMode = 3,         // RowLock of the remover
   kMarkLockOnly = 1 << 2,    // the "remover" only locks the row
   kMarkKeyChanged = 1 << 3,  // removed, or replaced by one with another key
+  kMarkLockers =
+      1 << 4,  // a lock manager knows of more holders, and must be asked; it may know of none
 };
 
 // The transaction and live subtransactions of this process, ascending. Those that aborted are not
@@ -64,6 +66,7 @@ enum class TouchResult : uint8_t {
   kReplaced = 3,    // a committed transaction put another version in its place
   kRemoved = 4,     // a committed transaction removed the row
   kWait = 5,        // `holder` must end first
+  kAsk = 6,         // the caller must hold the row in its lock manager, then try again
 };
 struct Touch {
   TouchResult result = TouchResult::kOk;
@@ -94,6 +97,7 @@ class Visibility {
     TxWord remover;
   };
   Result<Stamps> StampsOf(const VersionHeader& version);
+  bool Owns(TxWord word) const { return own_.Has(word); }
 
  private:
   Transactions& transactions_;

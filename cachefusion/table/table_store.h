@@ -1,0 +1,91 @@
+// Rows of a table on pages: insert, replace, remove, lock, read, and the removal of what nobody
+// sees. Which transaction, which command and who waits for whom is the caller's; nothing here waits
+// for a transaction. One object a process and table.
+//
+// Row locks. The first locker of a version is written on its page. Where that is not enough, the
+// caller's lock manager holds the row, and the version says that it must be asked (kMarkLockers):
+//   - a second locker beside the first: kAsk; held there, the call sets the mark
+//   - a change by a subtransaction of a row that its parent had locked: kAsk, for the parent, since
+//     the change takes the lock's place on the page and may be rolled back
+//   - every lock and change of a version with the mark: kAsk
+// A change waits for a foreign lock on the page even if the two do not conflict (key share against
+// an update of other columns): one word cannot hold both.
+//
+// Latches: rows' pages in the order of their blocks, then pages of the transaction table.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "cachefusion/page/table_page.h"
+#include "cachefusion/table/segment_space.h"
+#include "cachefusion/tx/visibility.h"
+
+namespace pgquorum::fusion {
+
+// Who changes something.
+struct Writer {
+  TxWord word;
+  uint32_t command = 0;
+  bool asked = false;  // the caller holds the row in its lock manager: see kAsk
+};
+
+struct Replaced {
+  Touch touch;    // anything but kOk: nothing was done
+  RowAddress at;  // of the new version
+};
+
+class TableStore {
+ public:
+  TableStore(Storage& storage, uint64_t segment)
+      : storage_(storage), segment_(segment), space_(storage, segment) {}
+
+  SegmentSpace& space() { return space_; }
+
+  // `row`: what follows the version header, at most kMaxVersionBytes - kVersionHeaderBytes long
+  // (54000 otherwise).
+  Result<RowAddress> Insert(std::string_view row, const Writer& writer);
+  // Puts a new version in the place of the one at `address`. `lock`: kUpdate when the row's key
+  // changes, kNoKeyUpdate otherwise.
+  Result<Replaced> Replace(RowAddress address, std::string_view row, RowLock lock,
+                           const Writer& writer, Visibility& visibility);
+  Result<Touch> Remove(RowAddress address, const Writer& writer, Visibility& visibility);
+  Result<Touch> Lock(RowAddress address, RowLock lock, const Writer& writer,
+                     Visibility& visibility);
+
+  // Copies a page, to be looked at without a latch; false when it holds no rows.
+  Result<bool> ReadPage(uint32_t block, char* copy);
+  // The version at an address; empty when there is none.
+  Result<std::string> ReadVersion(RowAddress address);
+
+  // First half of a vacuum, page by page: stamps what is decided, and adds versions that nobody
+  // will see to `dead`. They stay in their places until RemoveDead, so that indexes can let go of
+  // them in between.
+  Status CollectDead(uint32_t block, Scn horizon, Visibility& visibility,
+                     std::vector<RowAddress>& dead);
+  Status RemoveDead(uint32_t block, const std::vector<SlotNumber>& slots);
+
+ private:
+  enum class Way : uint8_t { kChange = 0, kLock = 1 };
+
+  // Looks at the version at `address` on a page that is held.
+  Result<Touch> Look(const PageGuard& guard, RowAddress address, RowLock lock, Way way,
+                     const Writer& writer, Visibility& visibility);
+  // A page with room for `bytes`, not held; `avoid` is known to have none.
+  Result<uint32_t> Place(std::size_t bytes, uint32_t avoid);
+  Status Full(uint32_t block);
+
+  Storage& storage_;
+  uint64_t segment_;
+  SegmentSpace space_;
+  uint32_t target_ = 0;    // where the last row went
+  uint32_t rotating_ = 0;  // SegmentSpace::Find
+};
+
+}  // namespace pgquorum::fusion
+
+#include "base/pure.h"
