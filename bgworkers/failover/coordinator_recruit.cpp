@@ -140,9 +140,12 @@ const Coordinator::Recruit* Coordinator::Prefer(const In& in,
   NodeId target = request != nullptr ? request->verb.target : NodeId();
   auto rank = [&](const Recruit& r) {
     bool avoided = r.node == recruiting.from && AvoidsOldPrimary(recruiting.reason);
-    uint32_t priority = in.cluster.FindMember(r.node)->info.priority;
+    const Member& member = *in.cluster.FindMember(r.node);
+    uint32_t priority = member.info.priority;
+    bool stays = member.state != MemberState::kLeaving;
     bool assigned = in.cluster.IsAssigned(r.report->history.timeline);
-    return std::make_tuple(r.node == target, assigned, priority > 0, !avoided, priority, r.position,
+    return std::make_tuple(r.node == target, assigned, stays, priority > 0, !avoided, priority,
+                           r.position,
                            // The lowest id at last, so that every leader chooses the same.
                            ~r.node.value());
   };

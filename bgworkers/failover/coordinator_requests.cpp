@@ -108,6 +108,9 @@ std::string Coordinator::WhyNotSwitchover(const In& in, NodeId target) const {
   if (!cluster.rule().IsVoter(target)) {
     return name + " is not a voter";
   }
+  if (cluster.FindMember(target)->state == MemberState::kLeaving) {
+    return name + " is leaving the cluster";
+  }
   if (report == nullptr) {
     return name + " does not answer";
   }

@@ -1,388 +1,329 @@
-// Clients, administrators and everything that goes wrong.
+// Everything that goes wrong: what the seed plans, and the faults of one step. Those of several are
+// in sim_scenarios.cpp.
 #include <algorithm>
+#include <string>
 
 #include "bgworkers/failover/sim/world.h"
 
 namespace pgquorum::failover::sim {
 
-void World::AddClients() {
-  AfterWorld(static_cast<TimeNs>(rng_.Between(5, 40)) * kMs, [this] {
-    for (Node& node : nodes_) {
-      if (node.pg.state == PgState::kPrimary && node.pg_paused_until <= now_) {
-        ClientWrite(node);
-      }
-    }
-    AddClients();
-  });
-  if (clients_) {
-    return;
+// A fault that finds no victim in the moment does not count as done.
+struct World::Fault {
+  const char* name;
+  uint32_t weight;
+  bool (World::*run)(Node& node, Node& other);
+};
+
+std::span<const World::Fault> World::Faults() {
+  using W = World;
+  static const Fault kFaults[] = {
+      {"kill -9 of a node", 6, &W::FaultKill},
+      {"all nodes killed", 1, &W::FaultKillAll},
+      {"backend killed", 2, &W::FaultBackend},
+      {"worker killed", 2, &W::FaultWorkerKilled},
+      {"worker stopped", 2, &W::FaultWorkerStopped},
+      {"node stopped", 2, &W::FaultNodeStopped},
+      {"node cut off", 4, &W::FaultCutOff},
+      {"one-way cut", 2, &W::FaultOneWay},
+      {"link cut", 2, &W::FaultLink},
+      {"slow link", 2, &W::FaultSlow},
+      {"promoted by hand", 2, &W::FaultPromotedByHand},
+      {"pointed at the primary by hand", 2, &W::FaultPointedByHand},
+      {"quarantined", 2, &W::FaultQuarantine},
+      {"directory restored from a backup", 2, &W::FaultRestored},
+      {"WAL disk full", 1, &W::FaultDiskFull},
+      {"WAL recycled", 2, &W::FaultRecycled},
+      {"replay held", 2, &W::FaultReplayHeld},
+      {"setting changed", 1, &W::FaultSetting},
+      {"member removed", 1, &W::FaultMemberRemoved},
+      {"verb: switchover", 2, &W::FaultSwitchover},
+      {"verb: switchover that cannot finish", 2, &W::FaultStuckSwitchover},
+      {"verb: forced failover", 2, &W::FaultForced},
+      {"candidate dies around its barrier", 4, &W::FaultCandidateDies},
+      {"raft port of the primary cut", 4, &W::FaultStaleVoter},
+      {"voter restarted right after its pledge", 4, &W::FaultTrickedVoter},
+      {"last holders die while recruiting", 4, &W::FaultLastHolders},
+      {"old primary returns with a longer WAL", 4, &W::FaultLongTail},
+      {"appointed node frozen", 3, &W::FaultFrozenCandidate},
+      // Planned, not drawn: it needs most of a run.
+      {"old backup restored and pointed at the primary", 0, &W::FaultOldBackup},
+  };
+  return kFaults;
+}
+
+std::vector<std::string> World::FaultNames() {
+  std::vector<std::string> names;
+  for (const Fault& fault : Faults()) {
+    names.push_back(std::string("fault: ") + fault.name);
   }
-  clients_ = true;
-  // The first node: create the cluster; then one token and one member after the other.
-  AfterWorld(100 * kMs, [this] {
-    CreateCluster create;
-    create.name = "sim";
-    create.cluster_id = 7;
-    create.system_identifier = 9;
-    create.generation = 1;
-    create.timeline = Timeline(1);
-    create.first.name = "node1";
-    create.first.listen_host = create.first.raft_host = "h1";
-    create.first.listen_port = 5432;
-    create.first.raft_port = 7000;
-    RaftCampaign(nodes_[0]);
-    RaftPropose(nodes_[0], {0, Encode(create), std::nullopt, {}});
-  });
-  for (std::size_t i = 1; i < nodes_.size(); ++i) {
-    AfterWorld(static_cast<TimeNs>(600 + 400 * i) * kMs, [this, i] { Join(nodes_[i]); });
+  return names;
+}
+
+void World::Chaos() {
+  uint64_t total = 0;
+  for (const Fault& fault : Faults()) {
+    total += fault.weight;
+  }
+  uint64_t drawn = rng_.Below(total);
+  const Fault* chosen = Faults().data();
+  while (drawn >= chosen->weight) {
+    drawn -= chosen->weight;
+    ++chosen;
+  }
+  Carry(*chosen);
+}
+
+void World::Carry(const Fault& fault) {
+  Node& node = rng_.Chance(1, 2) && global_.created() ? At(global_.appointment().node) : AnyNode();
+  Node& other = AnyNode();
+  if ((this->*fault.run)(node, other)) {
+    coverage_.Count(std::string("fault: ") + fault.name);
+    Trace(std::string("FAULT ") + fault.name + " (" + std::to_string(node.id.value()) + ", " +
+          std::to_string(other.id.value()) + ")");
   }
 }
 
-// What `cluster join` does; repeated until the member is there.
-void World::Join(Node& node) {
-  Node* primary = SettledPrimary();
-  std::string number = std::to_string(node.id.value());
-  if (global_.FindMember("node" + number) != nullptr && node.up) {
-    return;
-  }
-  AfterWorld(300 * kMs, [this, &node] { Join(node); });
-  // Node ids are given in the order of joining.
-  if (primary == nullptr || global_.members().size() < node.id.value() - 1) {
-    return;
-  }
-  if (global_.FindMember("node" + number) != nullptr) {
-    WorkerStart(node);
-    if (!node.witness) {  // the base backup
-      const Pg& from = primary->pg;
-      node.pg.wal.assign(from.wal.begin(),
-                         from.wal.begin() + static_cast<std::ptrdiff_t>(from.durable));
-      node.pg.durable = node.pg.wal.size();
-      PgStart(node, 100 * kMs);
-    }
-    return;
-  }
-  IssueToken token;
-  token.token_hash = std::string(24, 'h') + std::to_string(10'000'000 + ++unique_ % 10'000'000);
-  token.token_hash.resize(32, 'x');
-  token.kind = node.witness ? MemberKind::kWitness : MemberKind::kData;
-  token.now_us = now_ / 1000;
-  token.expires_us = token.now_us + 10'000'000;
-  AddMember add;
-  add.token_hash = token.token_hash;
-  add.now_us = token.now_us;
-  add.info.name = "node" + number;
-  add.info.listen_host = add.info.raft_host = "h" + number;
-  add.info.listen_port = 5432;
-  add.info.raft_port = 7000;
-  add.info.kind = token.kind;
-  add.info.priority = static_cast<uint32_t>(rng_.Chance(1, 3) ? rng_.Between(50, 200) : 100);
-  for (Node& leader : nodes_) {
-    if (leader.up && leader.raft.role == Raft::kLeader) {
-      RaftPropose(leader, {0, Encode(token), std::nullopt, {}});
-      RaftPropose(leader, {0, Encode(add), std::nullopt, {}});
+void World::SetForAll(const std::string& key, const std::string& value) {
+  Trace("set " + key + " = " + value);
+  for (Node& node : nodes_) {
+    if (IsLeader(node)) {
+      RaftPropose(node, SetSetting{key, value});
       return;
     }
   }
 }
 
-void World::RequestVerb(bool force, bool accept_loss) {
-  RequestFailover request;
-  request.id = RequestId(++unique_);
-  request.kind = force ? RequestKind::kForceFailover : RequestKind::kSwitchover;
-  if (rng_.Chance(4, 5)) {
-    request.target = NodeId(rng_.Between(1, nodes_.size()));
-  }
-  request.accept_loss = accept_loss;
-  request.now_us = now_ / 1000;
-  Node& asked = nodes_[rng_.Below(nodes_.size())];
-  if (asked.up) {
-    coverage_.Count(force ? "verb: force failover" : "verb: switchover");
-    ProposeFrom(asked, request);
-  }
-}
-
 void World::PlanChaos() {
   chaos_ = true;
-  recycles_wal_ = rng_.Chance(1, 6);
-  settings_text_ = std::to_string(nodes_.size()) + " nodes";
   std::size_t faults = 1 + rng_.Below(9);
-  for (std::size_t i = 0; i < faults; ++i) {
+  bool backup_story = options_.seed % 20 == 0;
+  for (std::size_t i = 0; i < faults && !backup_story; ++i) {
     AfterWorld(static_cast<TimeNs>(rng_.Below(static_cast<uint64_t>(options_.chaos * 8 / 10))),
                [this] { Chaos(); });
   }
+  if (backup_story) {
+    AfterWorld(500 * kMs, [this] { Carry(Faults().back()); });
+  }
   if (rng_.Chance(1, 4)) {
-    for (Node& node : nodes_) {
-      if (node.raft.role == Raft::kLeader) {
-        RaftPropose(node,
-                    {0, Encode(SetSetting{"pgquorum.demote_timeout", "1500"}), std::nullopt, {}});
-      }
-    }
+    SetForAll("pgquorum.demote_timeout", "1500");
   }
-  if (rng_.Chance(1, 8)) {
+  if (rng_.Chance(1, 5)) {
+    SetForAll("pgquorum.minimum_acks", "0");
+  }
+  if (rng_.Chance(1, 10)) {
     ever_async_ = true;
-    for (Node& node : nodes_) {
-      if (node.raft.role == Raft::kLeader) {
-        RaftPropose(
-            node, {0, Encode(SetSetting{"pgquorum.replication_mode", "async"}), std::nullopt, {}});
-      }
-    }
+    SetForAll("pgquorum.replication_mode", "async");
   }
 }
 
-void World::Chaos() {
-  Node& node = rng_.Chance(1, 2) && global_.created() ? At(global_.appointment().node)
-                                                      : nodes_[rng_.Below(nodes_.size())];
-  Node& other = nodes_[rng_.Below(nodes_.size())];
-  auto ms = [this](uint64_t low, uint64_t high) {
-    return static_cast<TimeNs>(rng_.Between(low, high)) * kMs;
-  };
-  auto cut = [this](const Node& a, const Node& b, TimeNs time) {
-    std::pair<uint64_t, uint64_t> link{a.id.value(), b.id.value()};
-    if (a.id != b.id && cuts_.insert(link).second) {
-      AfterWorld(time, [this, link] { cuts_.erase(link); });
-    }
-  };
-  std::string id = std::to_string(node.id.value());
-  switch (rng_.Below(24)) {
-    case 0:
-    case 1:
-    case 2:
-      coverage_.Count("fault: kill -9 of a node");
-      KillNode(node, ms(50, 5000));
-      break;
-    case 3:
-      coverage_.Count("fault: backend killed");
-      Trace("backend crash on " + id);
-      if (!node.witness && node.pg.state != PgState::kDown) {
-        PgCrash(node, ms(100, 900));
-      }
-      break;
-    case 4:
-      if (node.up) {
-        coverage_.Count("fault: worker killed");
-        Trace("worker killed on " + id);
-        WorkerStop(node);
-        uint64_t life = node.life;
-        AfterWorld(ms(100, 800), [this, &node, life] {
-          if (!node.up && node.life == life) {
-            WorkerStart(node);
-          }
-        });
-      }
-      break;
-    case 5:
-    case 6: {
-      coverage_.Count("fault: node cut off");
-      Trace("cut off " + id);
-      TimeNs time = ms(300, 8000);
-      for (const Node& peer : nodes_) {
-        cut(node, peer, time);
-        cut(peer, node, time);
-      }
-      break;
-    }
-    case 7:
-      coverage_.Count("fault: one-way cut");
-      Trace("cut " + id + " -> " + std::to_string(other.id.value()));
-      cut(node, other, ms(300, 8000));
-      break;
-    case 8: {
-      coverage_.Count("fault: link cut");
-      TimeNs time = ms(300, 8000);
-      cut(node, other, time);
-      cut(other, node, time);
-      break;
-    }
-    case 9:
-      coverage_.Count("fault: worker stopped");
-      Trace("SIGSTOP worker " + id);
-      node.worker_paused_until = now_ + ms(200, 6000);
-      break;
-    case 10:
-      coverage_.Count("fault: node stopped");
-      Trace("SIGSTOP node " + id);
-      node.worker_paused_until = node.pg_paused_until = now_ + ms(200, 6000);
-      break;
-    case 11: {
-      coverage_.Count("fault: slow link");
-      std::pair<uint64_t, uint64_t> link{node.id.value(), other.id.value()};
-      slow_[link] = ms(50, 3000);
-      AfterWorld(ms(1000, 5000), [this, link] { slow_.erase(link); });
-      break;
-    }
-    case 12:
-      coverage_.Count("fault: promoted by hand");
-      Trace("promoted by hand " + id);
-      PgPromote(node, Timeline(), true);
-      break;
-    case 22:
-    case 23:
-      coverage_.Count("fault: candidate dies around its barrier");
-      // Some standbys lag before, so that their positions differ.
-      for (int i = 0; i < 2; ++i) {
-        std::pair<uint64_t, uint64_t> link{global_.appointment().node.value(),
-                                           1 + rng_.Below(nodes_.size())};
-        slow_[link] = ms(20, 400);
-        AfterWorld(500 * kMs, [this, link] { slow_.erase(link); });
-      }
-      AfterWorld(ms(50, 400),
-                 [this, down = ms(300, 6000)] { KillNode(At(global_.appointment().node), down); });
-      KillAppointed(global_.highest_epoch(), 6000);
-      break;
-    case 20:
-    case 21:
-      ChaosTrickedVoter();
-      break;
-    case 18:
-    case 19:
-      ChaosStaleVoter();
-      break;
-    case 16:
-      coverage_.Count("fault: quarantined");
-      node.quarantine = "simulated";
-      AfterWorld(ms(500, 5000), [this, &node] {
-        node.quarantine.clear();
-        PumpSoon(node);
-      });
-      PumpSoon(node);
-      break;
-    case 17:
-      if (!node.witness && node.up && node.pg.state == PgState::kStandby &&
-          global_.appointment().node != node.id && !global_.recruiting() && node.pg.durable > 20) {
-        coverage_.Count("fault: directory restored from a backup");
-        Trace("restored " + id);
-        KillNode(node, ms(300, 2000));
-        node.pg.wal.resize(node.pg.durable - 1 - rng_.Below(15));
-        node.pg.durable = node.pg.wal.size();
-        node.restored = true;
-      }
-      break;
-    case 13:
-      RequestVerb(false, false);
-      break;
-    case 14:
-      RequestVerb(!rng_.Chance(1, 2), rng_.Chance(1, 4));
-      break;
-    case 15:
-      if (rng_.Chance(1, 2)) {
-        coverage_.Count("fault: WAL disk full");
-        node.pg.disk_full = true;
-        AfterWorld(ms(500, 4000), [this, &node] {
-          node.pg.disk_full = false;
-          PumpSoon(node);
-        });
-        PumpSoon(node);
-      } else {
-        for (Node& each : nodes_) {
-          coverage_.Count("fault: all nodes killed");
-          KillNode(each, ms(100, 2000));
-        }
-      }
-      break;
+TimeNs World::Ms(uint64_t low, uint64_t high) {
+  return static_cast<TimeNs>(rng_.Between(low, high)) * kMs;
+}
+
+void World::Cut(const Node& from, const Node& to, TimeNs time) {
+  if (from.id != to.id) {
+    TimeNs& until = cuts_[{from.id.value(), to.id.value()}];
+    until = std::max(until, now_ + time);
   }
 }
 
-// The primary's worker is cut off while its PostgreSQL goes on and has waiters; a voter that may
-// have pledged restarts, also cut off from the Raft leader, and must not help the old primary.
-void World::ChaosStaleVoter() {
-  if (!global_.created() || global_.recruiting()) {
-    return;
-  }
-  coverage_.Count("fault: raft port of the primary cut");
-  auto cut_port = [this](Node& node, TimeNs time) {
-    Trace("raft port cut " + std::to_string(node.id.value()));
-    raft_port_cut_.insert(node.id.value());
-    uint64_t id = node.id.value();
-    AfterWorld(time, [this, id] { raft_port_cut_.erase(id); });
-  };
-  Node& primary = At(global_.appointment().node);
-  cut_port(primary, static_cast<TimeNs>(rng_.Between(500, 7000)) * kMs);
-  if (rng_.Chance(1, 2)) {  // an administrator does not wait for the evidence
-    AfterWorld(static_cast<TimeNs>(rng_.Between(50, 900)) * kMs,
-               [this] { RequestVerb(true, false); });
-  }
-  if (rng_.Chance(1, 3)) {
-    return;
-  }
-  Node& voter = nodes_[rng_.Below(nodes_.size())];
-  if (voter.id == primary.id) {
-    return;
-  }
-  AfterWorld(static_cast<TimeNs>(rng_.Between(800, 4500)) * kMs, [this, &voter, cut_port] {
-    KillNode(voter, static_cast<TimeNs>(rng_.Between(20, 400)) * kMs);
-    cut_port(voter, static_cast<TimeNs>(rng_.Between(300, 3000)) * kMs);
-  });
-}
-
-// The next candidate dies between its appointment and its barrier.
-void World::KillAppointed(Epoch epoch, int polls) {
-  if (polls == 0 || !chaos_) {
-    return;
-  }
-  if (global_.highest_epoch() == epoch || global_.recruiting()) {
-    AfterWorld(1 * kMs, [this, epoch, polls] { KillAppointed(epoch, polls - 1); });
-    return;
-  }
-  TimeNs down = static_cast<TimeNs>(rng_.Between(300, 6000)) * kMs;
-  if (global_.appointment().settled) {
-    AfterWorld(static_cast<TimeNs>(rng_.Below(10)) * kMs,
-               [this, down] { KillNode(At(global_.appointment().node), down); });
-  } else if (rng_.Chance(1, 60)) {  // some time before
-    KillNode(At(global_.appointment().node), down);
-  } else {
-    AfterWorld(2 * kMs, [this, epoch, polls] { KillAppointed(epoch, polls - 1); });
-  }
-}
-
-// The primary is cut off with commits that wait; a voter restarts the moment it has pledged, with
-// an old view of the log, and now reaches the old primary alone.
-void World::ChaosTrickedVoter() {
-  if (!global_.created() || global_.recruiting()) {
-    return;
-  }
-  Node& primary = At(global_.appointment().node);
-  Node& voter = nodes_[rng_.Below(nodes_.size())];
-  if (voter.id == primary.id || voter.witness) {
-    return;
-  }
-  coverage_.Count("fault: voter restarted right after its pledge");
+void World::CutOff(const Node& node, TimeNs time) {
   for (const Node& peer : nodes_) {
-    if (peer.id != primary.id) {
-      cuts_.insert({primary.id.value(), peer.id.value()});
-      cuts_.insert({peer.id.value(), primary.id.value()});
-    }
+    Cut(node, peer, time);
+    Cut(peer, node, time);
   }
-  AfterWorld(6000 * kMs, [this] { cuts_.clear(); });
-  TrickVoter(primary, voter, global_.highest_epoch(), 4000);
 }
 
-void World::TrickVoter(Node& primary, Node& voter, Epoch epoch, int polls) {
-  if (polls == 0 || !chaos_) {
-    return;
+void World::Slow(const Node& from, const Node& to, TimeNs most, TimeNs time) {
+  slow_[{from.id.value(), to.id.value()}] = {most, now_ + time};
+}
+
+void World::CutRaftPort(Node& node, TimeNs time) {
+  Trace("raft port cut " + std::to_string(node.id.value()));
+  raft_port_cut_[node.id.value()] = now_ + time;
+}
+
+bool World::FaultKill(Node& node, Node&) {
+  KillNode(node, Ms(50, 5000));
+  return true;
+}
+
+bool World::FaultKillAll(Node&, Node&) {
+  for (Node& each : nodes_) {
+    KillNode(each, Ms(100, 2000));
   }
-  bool pledged = global_.highest_epoch() != epoch && voter.agent &&
-                 voter.agent->state() == AgentState::kPledged;
-  if (!pledged) {
-    AfterWorld(1 * kMs, [this, &primary, &voter, epoch, polls] {
-      TrickVoter(primary, voter, epoch, polls - 1);
-    });
-    return;
+  return true;
+}
+
+bool World::FaultBackend(Node& node, Node&) {
+  if (node.witness || node.pg.state == PgState::kDown) {
+    return false;
   }
-  AfterWorld(static_cast<TimeNs>(rng_.Below(10)) * kMs, [this, &primary, &voter] {
-    Trace("tricked " + std::to_string(voter.id.value()));
-    for (const Node& peer : nodes_) {
-      std::pair<uint64_t, uint64_t> to{voter.id.value(), peer.id.value()};
-      std::pair<uint64_t, uint64_t> from{peer.id.value(), voter.id.value()};
-      if (peer.id == primary.id) {
-        cuts_.erase(to);
-        cuts_.erase(from);
-      } else if (peer.id != voter.id) {
-        cuts_.insert(to);
-        cuts_.insert(from);
-      }
+  PgCrash(node, Ms(100, 900));
+  return true;
+}
+
+bool World::FaultWorkerKilled(Node& node, Node&) {
+  if (!node.up) {
+    return false;
+  }
+  WorkerStop(node);
+  AfterWorld(Ms(100, 800), [this, &node, life = node.life] {
+    if (!node.up && node.life == life) {
+      WorkerStart(node);
     }
-    KillNode(voter, 20 * kMs);
   });
+  return true;
+}
+
+bool World::FaultWorkerStopped(Node& node, Node&) {
+  node.worker_paused_until = now_ + Ms(200, 6000);
+  return true;
+}
+
+bool World::FaultNodeStopped(Node& node, Node&) {
+  node.worker_paused_until = node.pg_paused_until = now_ + Ms(200, 6000);
+  return true;
+}
+
+bool World::FaultCutOff(Node& node, Node&) {
+  CutOff(node, Ms(300, 8000));
+  return true;
+}
+
+bool World::FaultOneWay(Node& node, Node& other) {
+  Cut(node, other, Ms(300, 8000));
+  return node.id != other.id;
+}
+
+bool World::FaultLink(Node& node, Node& other) {
+  TimeNs time = Ms(300, 8000);
+  Cut(node, other, time);
+  Cut(other, node, time);
+  return node.id != other.id;
+}
+
+bool World::FaultSlow(Node& node, Node& other) {
+  Slow(node, other, Ms(50, 3000), Ms(1000, 5000));
+  return node.id != other.id;
+}
+
+bool World::FaultPromotedByHand(Node& node, Node&) {
+  if (node.witness || node.pg.state != PgState::kStandby) {
+    return false;
+  }
+  PgPromote(node, Timeline(), true);
+  return true;
+}
+
+bool World::FaultQuarantine(Node& node, Node&) {
+  // Rather one that is about to be repaired: the repair goes on afterwards.
+  Node* victim = &node;
+  for (Node& each : nodes_) {
+    bool repairs = each.agent && each.agent->state() == AgentState::kRepairing;
+    victim = repairs ? &each : victim;
+  }
+  Quarantine(*victim, Ms(100, 5000));
+  return true;
+}
+
+void World::Quarantine(Node& node, TimeNs time) {
+  node.quarantine = "simulated";
+  AfterWorld(time, [this, &node] {
+    node.quarantine.clear();
+    PumpSoon(node);
+  });
+  PumpSoon(node);
+}
+
+bool World::FaultRestored(Node& node, Node& other) {
+  for (Node* each : {&node, &other}) {
+    if (!each->witness && each->up && each->pg.state == PgState::kStandby &&
+        global_.appointment().node != each->id && !global_.recruiting() && each->pg.durable > 20) {
+      Trace("restored " + std::to_string(each->id.value()));
+      KillNode(*each, Ms(300, 2000));
+      each->pg.wal.resize(each->pg.durable - 1 - rng_.Below(15));
+      each->pg.durable = each->pg.wal.size();
+      each->restored = true;
+      return true;
+    }
+  }
+  return false;
+}
+
+bool World::FaultDiskFull(Node& node, Node&) {
+  node.pg.disk_full = true;
+  AfterWorld(Ms(500, 4000), [this, &node] {
+    node.pg.disk_full = false;
+    PumpSoon(node);
+  });
+  PumpSoon(node);
+  return !node.witness;
+}
+
+// A standby is away for so long that the primary could not keep its WAL.
+bool World::FaultRecycled(Node&, Node& other) {
+  Node* primary = SettledPrimary();
+  if (primary == nullptr || other.witness || other.id == primary->id) {
+    return false;
+  }
+  TimeNs time = Ms(300, 3000);
+  Cut(*primary, other, time);
+  Cut(other, *primary, time);
+  PgDisconnect(other);
+  // Often an administrator looks at it while it needs its new copy.
+  bool looked_at = rng_.Chance(1, 2);
+  AfterWorld(time - 10 * kMs, [this, primary, &other, looked_at] {
+    primary->pg.recycled = primary->pg.durable;
+    if (looked_at) {
+      auto waits = [&other] {
+        return other.agent && other.agent->state() == AgentState::kRepairing &&
+               !other.repair_running;
+      };
+      Once(3000 * kMs, waits, [this, &other] { Quarantine(other, Ms(20, 300)); });
+    }
+  });
+  return true;
+}
+
+// Replay paused, or stopped by a conflict with a long query.
+bool World::FaultReplayHeld(Node&, Node& other) {
+  other.pg.replay_held_until = now_ + Ms(500, 8000);
+  return !other.witness && other.pg.state == PgState::kStandby;
+}
+
+bool World::FaultSetting(Node&, Node&) {
+  static const std::pair<const char*, const char*> kChanges[] = {
+      {"pgquorum.lease_duration", "1000"},     {"pgquorum.lease_duration", "3000"},
+      {"pgquorum.failure_timeout", "600"},     {"pgquorum.synchronous_acks", "1"},
+      {"pgquorum.dead_voter_timeout", "1000"}, {"pgquorum.appointment_timeout", "800"},
+  };
+  const auto& [key, value] = kChanges[rng_.Below(std::size(kChanges))];
+  SetForAll(key, value);
+  return true;
+}
+
+bool World::FaultMemberRemoved(Node&, Node& other) {
+  bool spared = other.id == NodeId(1) || removed_ || nodes_.size() < 4 ||
+                global_.FindMember(other.id) == nullptr;
+  for (Node& node : nodes_) {
+    if (!spared && IsLeader(node)) {
+      removed_ = true;
+      RaftPropose(node, SetMemberState{other.id, MemberState::kLeaving});
+      return true;
+    }
+  }
+  return false;
+}
+
+bool World::FaultSwitchover(Node&, Node&) {
+  RequestVerb(false, false);
+  return true;
+}
+
+bool World::FaultForced(Node&, Node&) {
+  RequestVerb(true, rng_.Chance(1, 4));
+  return true;
 }
 
 void World::Heal() {
@@ -394,6 +335,7 @@ void World::Heal() {
   for (Node& node : nodes_) {
     node.pg.disk_full = false;
     node.quarantine.clear();
+    node.promotes_from = 0;
   }
 }
 

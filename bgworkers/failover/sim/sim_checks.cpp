@@ -18,12 +18,97 @@ void World::CheckPromotion(const Node& node, Timeline timeline) {
   }
 }
 
+// The first node that applies an entry shows it to the checks.
+void World::CommitGlobally(const raft::Entry& entry) {
+  std::size_t at = entry.index.value() - 1;
+  if (at < committed_.size()) {
+    if (committed_[at].term != entry.term || committed_[at].data != entry.data) {
+      Fail("raft: a committed entry was replaced");
+    }
+    return;
+  }
+  committed_.push_back(entry);
+  if (entry.type != raft::EntryType::kCommand) {
+    return;
+  }
+  bool was_settled = global_.created() && global_.appointment().settled && !global_.recruiting();
+  Epoch was_epoch = global_.created() ? global_.highest_epoch() : Epoch();
+  Appointment was = global_.appointment();
+  uint64_t version = global_.created() ? global_.rule().version : 0;
+  ApplyResult result = global_.ApplyEncoded(entry.index.value(), entry.data);
+  if (options_.trace) {
+    Result<Command> command = DecodeCommand(entry.data);
+    Trace("committed " + ToString(command.value()) +
+          (result.status.ok() ? "" : " REFUSED " + result.status.ToString()));
+  }
+  if (!global_.created() || !result.status.ok()) {
+    return;
+  }
+  NoteCommitted(was, was_epoch, was_settled);
+  if (!global_.recruiting()) {
+    rule_of_[global_.rule().epoch.number] = global_.rule();
+  }
+  if (global_.rule().version != version) {
+    coverage_.Count("rule changed");
+    CheckRule(At(global_.rule().primary));
+  }
+}
+
+void World::NoteCommitted(const Appointment& was, Epoch was_epoch, bool was_settled) {
+  longest_lease_ = std::max(longest_lease_, global_.longest_lease());
+  if (global_.highest_epoch() != was_epoch) {
+    revoked_at_[was_epoch.number] = now_;
+    accepted_loss_ = accepted_loss_ || (global_.recruiting() && global_.recruiting()->accept_loss);
+    if (global_.recruiting()) {
+      coverage_.Count(std::string("revoke: ") + ToString(global_.recruiting()->reason));
+    }
+  }
+  const Appointment& app = global_.appointment();
+  if (app.timeline != was.timeline) {
+    leave_.insert({app.boot.value(), app.timeline.value()});
+    coverage_.Count(app.epoch == was.epoch ? "resumed" : "appointed");
+    if (app.epoch != was.epoch && !was.settled) {
+      coverage_.Count("appointment superseded");
+    }
+  }
+  if (global_.recruiting() && global_.recruiting()->fetch) {
+    coverage_.Count("tail fetched before appointment");
+  }
+  if (app.settled && !global_.recruiting() && !was_settled && app.boot) {
+    CheckSettled();
+  }
+  for (Node& node : nodes_) {
+    if (!node.left && node.id.value() <= joined_ && global_.FindMember(node.id) == nullptr) {
+      coverage_.Count("member forgotten");
+      node.left = true;
+      AfterWorld(kMs, [this, &node] { SwitchOff(node); });
+    }
+  }
+  joined_ = std::max<uint64_t>(joined_, global_.members().rbegin()->first.value());
+}
+
+// A commit is acknowledged only when n voters besides the primary hold it.
+void World::CheckQuorum(const Node& node, uint64_t row) {
+  auto rule = rule_of_.find(node.pg.list.epoch.number);
+  if (rule == rule_of_.end()) {
+    return;
+  }
+  uint32_t holders = 0;
+  for (NodeId voter : rule->second.voters) {
+    holders += voter != node.id && holders < rule->second.n && Holds(At(voter), row) ? 1 : 0;
+  }
+  if (holders < rule->second.n) {
+    Fail("S1: node " + std::to_string(node.id.value()) + " acknowledged row " +
+         std::to_string(row) + ", which " + std::to_string(holders) + " of " +
+         std::to_string(rule->second.n) + " voters hold");
+  }
+}
+
 // S4: no commit starts later than one lease after its epoch was revoked.
 void World::CheckCommitStart(const Node& node) {
   auto revoked = revoked_at_.find(node.pg.list.epoch.number);
-  const Settings& settings = global_.settings();
-  if (revoked != revoked_at_.end() &&
-      now_ > revoked->second + settings.lease_duration + settings.clock_drift_margin) {
+  TimeNs margin = global_.settings().clock_drift_margin;
+  if (revoked != revoked_at_.end() && now_ > revoked->second + longest_lease_ + margin) {
     Fail("S4: node " + std::to_string(node.id.value()) + " starts a commit after its lease");
   }
   if (global_.appointment().epoch == node.pg.list.epoch && !global_.recruiting() &&
@@ -33,9 +118,11 @@ void World::CheckCommitStart(const Node& node) {
 }
 
 void World::CheckAcknowledged(const Node& node, uint64_t row) {
-  ++acked_;
   coverage_.Count("commit acknowledged");
-  bool loss_allowed = ever_async_ || accepted_loss_;
+  bool loss_allowed = LossAllowed();
+  if (!loss_allowed) {
+    CheckQuorum(node, row);
+  }
   if (settled_ == node.id) {
     first_ack_of_settled_ = true;
   } else if (settled_ && !Holds(At(settled_), row)) {
@@ -65,7 +152,7 @@ void World::CheckSettled() {
   for (const Record& record : node.pg.wal) {
     rows.insert(record.row);
   }
-  bool loss_allowed = ever_async_ || accepted_loss_;
+  bool loss_allowed = LossAllowed();
   for (uint64_t row : must_last_) {
     if (!rows.contains(row) && !loss_allowed) {
       Fail("S1/S3: primary " + std::to_string(app.node.value()) + " of epoch " +
@@ -109,14 +196,14 @@ std::string World::CheckEnd() {
   if (primary == nullptr) {
     return "no settled primary at the end";
   }
-  bool loss_allowed = ever_async_ || accepted_loss_;
+  bool loss_allowed = LossAllowed();
   for (uint64_t row : must_last_) {
     if (!loss_allowed && !Holds(*primary, row)) {
       return "S1: row " + std::to_string(row) + " is missing at the end";
     }
   }
   for (const Node& node : nodes_) {
-    if (node.witness) {
+    if (node.witness || node.left) {
       continue;
     }
     std::size_t n = std::min(node.pg.durable, primary->pg.durable);

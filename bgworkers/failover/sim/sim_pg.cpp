@@ -11,17 +11,20 @@ namespace {
 
 constexpr uint64_t kSegment = 1000;  // bytes
 
-// The first `count` records as a timeline history.
+// The first `count` records as a timeline history. Timelines never fall along the WAL.
 History HistoryOf(const std::vector<Record>& wal, std::size_t count) {
   History history;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (i > 0 && wal[i].timeline != wal[i - 1].timeline) {
-      history.ancestors.push_back({wal[i - 1].timeline, Lsn(wal[i - 1].end)});
+  auto end = wal.begin() + static_cast<std::ptrdiff_t>(count);
+  for (auto at = wal.begin(); at != end;) {
+    at = std::upper_bound(at, end, at->timeline,
+                          [](Timeline t, const Record& record) { return t < record.timeline; });
+    const Record& last = *std::prev(at);
+    if (at == end) {
+      history.timeline = last.timeline;
+      history.end = Lsn(last.end);
+    } else {
+      history.ancestors.push_back({last.timeline, Lsn(last.end)});
     }
-  }
-  if (count > 0) {
-    history.timeline = wal[count - 1].timeline;
-    history.end = Lsn(wal[count - 1].end);
   }
   return history;
 }
@@ -69,6 +72,7 @@ void World::PgStop(Node& node) {
   pg.list = SetSyncList();
   pg.marker = Position();
   pg.checkpoint_tag = 0;
+  pg.replay_held_until = 0;
   for (const auto& [id, sender] : pg.senders) {
     Node& standby = At(id);
     uint64_t connection = sender.connection;
@@ -148,7 +152,8 @@ void World::PgConnect(Node& node) {
   }
   const std::vector<Record>& theirs = upstream.pg.wal;
   std::size_t common = CommonPrefix(pg.wal, theirs);
-  if (recycles_wal_ && common + 150 < upstream.pg.durable) {
+  if (common < upstream.pg.recycled) {
+    coverage_.Count("streaming refused: WAL recycled");
     pg.stream_error = StreamError::kWalRecycled;
     PumpSoon(node);
     return;
@@ -223,9 +228,13 @@ void World::PgReceive(Node& node, uint64_t connection, const std::vector<Record>
     pg.received_at = now_;
   }
   std::size_t upto = pg.wal.size();
-  After(static_cast<TimeNs>(rng_.Between(200, 5000)) * 1000, node, Domain::kPg, [&node, upto] {
-    node.pg.replayed = std::max(node.pg.replayed, std::min(upto, node.pg.wal.size()));
-  });
+  if (pg.replay_held_until <= now_) {
+    TimeNs time =
+        node.delayed ? Ms(500, 3000) : static_cast<TimeNs>(rng_.Between(200, 5000)) * 1000;
+    After(time, node, Domain::kPg, [&node, upto] {
+      node.pg.replayed = std::max(node.pg.replayed, std::min(upto, node.pg.wal.size()));
+    });
+  }
   Node& upstream = At(pg.upstream);
   uint64_t lsn = PgEnd(node);
   Send(node, upstream, Domain::kPg, [this, &upstream, id = node.id, connection, lsn] {
@@ -340,6 +349,9 @@ void World::PgPromote(Node& node, Timeline timeline, bool by_hand) {
     return;
   }
   if (!by_hand) {
+    if (node.promotes_from > now_) {
+      return;  // the action failed; it is repeated
+    }
     CheckPromotion(node, timeline);
     node.ordered = timeline;
   }
@@ -361,6 +373,9 @@ void World::PgRepair(Node& node, NodeId source, bool rewind) {
     return;
   }
   coverage_.Count(rewind ? "rewind" : "re-clone");
+  if (!node.repair_interrupted && !node.foreign) {
+    node.pg.backup = node.pg.wal;
+  }
   PgStop(node);
   WorkerStop(node);
   node.repair_running = true;
@@ -380,6 +395,7 @@ void World::PgRepairEnd(Node& node, NodeId source_id, bool rewind) {
   bool reached = (source.pg.state == PgState::kPrimary || source.pg.state == PgState::kStandby) &&
                  Reaches(node, source) && Reaches(source, node) && source.pg_paused_until <= now_ &&
                  !rng_.Chance(1, 10);
+  pg.recycled = std::min(pg.recycled, CommonPrefix(pg.wal, source.pg.wal));
   Timeline theirs = source.pg.wal.empty() ? Timeline() : source.pg.wal.back().timeline;
   bool blind = rewind && (source.pg.checkpointed != theirs ||
                           (!pg.wal.empty() && pg.wal.back().timeline == theirs));

@@ -1,365 +1,367 @@
-// A small but sound Raft: elections, replication, single-step membership changes, logs that
-// survive.
+// The worker's Raft: the shipped core over a model of its disk, carried out in the order that
+// raftlog/README.md demands. What the worker's state machine remembers of its log (memberships,
+// revokes) is kept here as it is there.
 #include <algorithm>
 
+#include "base/bytes.h"
+#include "base/crc32c.h"
 #include "bgworkers/failover/sim/world.h"
+#include "raftlog/codec.h"
 
 namespace pgquorum::failover::sim {
 namespace {
 
-uint64_t LastTerm(const Raft& raft) {
-  return raft.log.empty() ? 0 : raft.log.back().term;
+// Coarser than the worker's, to save events; in time the defaults of the settings.
+constexpr TimeNs kTick = 50 * kMs;
+constexpr uint32_t kElectionTicks = 20;
+constexpr uint32_t kHeartbeatTicks = 2;
+constexpr TimeNs kReadRetry = 200 * kMs;
+
+raft::NodeId RaftId(NodeId node) {
+  return raft::NodeId(node.value());
 }
 
-bool IsIn(const std::vector<NodeId>& nodes, NodeId node) {
-  return std::find(nodes.begin(), nodes.end(), node) != nodes.end();
+std::vector<NodeId> FromRaft(const std::vector<raft::NodeId>& ids) {
+  std::vector<NodeId> nodes;
+  for (raft::NodeId id : ids) {
+    nodes.emplace_back(id.value());
+  }
+  return nodes;
 }
 
 }  // namespace
 
-const RaftEntry* World::Membership(const Node& node, uint64_t* index) const {
-  for (std::size_t i = node.raft.log.size(); i-- > 0;) {
-    if (node.raft.log[i].members) {
-      if (index != nullptr) {
-        *index = i + 1;
-      }
-      return &node.raft.log[i];
-    }
-  }
-  return nullptr;
-}
-
-Voters World::VotersOf(const Node& node) const {
-  const RaftEntry* entry = Membership(node);
-  return entry != nullptr ? *entry->members : Voters();
-}
-
-void World::ResetElection(Node& node) {
-  node.raft.election_at = now_ + static_cast<TimeNs>(rng_.Between(500, 1000)) * kMs;
-}
-
 void World::RaftStart(Node& node) {
-  Raft& raft = node.raft;
-  raft.role = Raft::kFollower;
-  raft.leader = NodeId();
-  raft.votes.clear();
-  raft.match.clear();
-  raft.heard.clear();
-  raft.current = false;
-  RaftRecompute(node);
-  // What was known to be committed is not durable: the restarted node lives in the past for a
-  // while.
-  raft.commit -= std::min(raft.commit, rng_.Below(8));
-  ResetElection(node);
+  RaftNode& r = node.raft;
+  std::unique_ptr<raft::test::ModelDisk> disk = std::move(r.disk);
+  r = RaftNode();
+  r.disk = std::move(disk);
+  if (!r.disk) {
+    raft::Configuration founder;
+    founder.voters = {RaftId(node.id)};
+    r.disk = node.id == NodeId(1)
+                 ? std::make_unique<raft::test::ModelDisk>(raft::BootstrapLog(founder, ""))
+                 : std::make_unique<raft::test::ModelDisk>();
+  }
+  raft::Options options;
+  options.id = RaftId(node.id);
+  options.seed = rng_.Next();
+  options.tick_ns = static_cast<uint64_t>(kTick);
+  options.election_ticks = kElectionTicks;
+  options.heartbeat_ticks = kHeartbeatTicks;
+  options.peer_dead_delay_ticks = 1;
+  if (r.disk->snapshot().index > raft::Index(0)) {
+    RaftRestore(node);
+  }
+  for (const raft::Entry& entry : r.disk->entries()) {
+    RaftNote(node, entry);
+  }
+  Result<std::unique_ptr<raft::Core>> core =
+      raft::Core::Create(options, r.disk->Recover(), *r.disk);
+  if (!core.ok()) {
+    Fail("raft: " + core.status().ToString());
+    return;
+  }
+  r.core = std::move(core).value();
+  r.last_tick = now_;
+  RaftPump(node);
+  After(kTick, node, Domain::kWorker, [this, &node] { RaftTick(node); });
 }
 
-void World::RaftRecompute(Node& node) {
-  node.raft.revoked = Epoch();
-  for (const RaftEntry& entry : node.raft.log) {
-    node.raft.revoked = std::max(node.raft.revoked, RevokedEpochOf(entry.bytes));
+void World::RaftStop(Node& node) {
+  node.raft.core.reset();
+  if (node.raft.disk) {
+    node.raft.disk->DropPending();
   }
-}
-
-void World::RaftStepDown(Node& node, uint64_t term) {
-  Raft& raft = node.raft;
-  if (term > raft.term) {
-    raft.term = term;
-    raft.voted = NodeId();
-  }
-  if (raft.role == Raft::kLeader) {
-    node.coordinator->Reset();
-  }
-  raft.role = Raft::kFollower;
-  raft.votes.clear();
 }
 
 void World::RaftTick(Node& node) {
-  Raft& raft = node.raft;
-  if (raft.role == Raft::kLeader) {
-    std::size_t alive = 0;
-    Voters voters = VotersOf(node);
-    for (NodeId voter : voters.current) {
-      alive += voter == node.id || now_ - raft.heard[voter] < 1000 * kMs ? 1 : 0;
-    }
-    if (alive * 2 <= voters.current.size() && now_ - raft.leader_since > 1000 * kMs) {
-      RaftStepDown(node, raft.term);
-      ResetElection(node);
-      return;
-    }
-    RaftBroadcast(node);
-  } else if (now_ >= raft.election_at) {
-    RaftCampaign(node);
+  RaftNode& r = node.raft;
+  TimeNs slept = now_ - r.last_tick;
+  r.last_tick = now_;
+  if (slept > 3 * kTick) {
+    r.core->NoteStall(static_cast<uint64_t>(slept / kTick));
+    node.stalled = slept;
+    node.stalled_at = now_;
   }
+  r.core->Tick(static_cast<uint64_t>(Clock(node)));
+  if (!r.current && now_ >= r.read_again) {
+    r.read_again = now_ + kReadRetry;
+    r.core->ReadIndex(++unique_, raft::ReadMode::kQuorum, static_cast<uint64_t>(Clock(node)));
+  }
+  RaftPump(node);
+  After(kTick, node, Domain::kWorker, [this, &node] { RaftTick(node); });
 }
 
-void World::RaftCampaign(Node& node) {
-  Raft& raft = node.raft;
-  Voters voters = VotersOf(node);
-  ResetElection(node);
-  if (!IsIn(voters.current, node.id)) {
-    return;
-  }
-  ++raft.term;
-  raft.voted = node.id;
-  raft.role = Raft::kCandidate;
-  raft.leader = NodeId();
-  raft.votes = {node.id};
-  RaftMessage message;
-  message.kind = RaftMessage::kVote;
-  message.from = node.id;
-  message.term = raft.term;
-  message.index = raft.log.size();
-  message.log_term = LastTerm(raft);
-  for (NodeId voter : voters.current) {
-    if (voter != node.id) {
-      Send(node, At(voter), Domain::kWorker,
-           [this, voter, message] { RaftReceive(At(voter), message); });
-    }
-  }
-  RaftAdvance(node);
-}
-
-void World::RaftSendTo(Node& node, NodeId to) {
-  Raft& raft = node.raft;
-  RaftMessage message;
-  message.kind = RaftMessage::kAppend;
-  message.from = node.id;
-  message.term = raft.term;
-  message.index = std::min<uint64_t>(raft.match[to], raft.log.size());
-  message.log_term = message.index == 0 ? 0 : raft.log[message.index - 1].term;
-  message.commit = raft.commit;
-  message.entries.assign(raft.log.begin() + static_cast<std::ptrdiff_t>(message.index),
-                         raft.log.end());
-  Send(node, At(to), Domain::kWorker, [this, to, message] { RaftReceive(At(to), message); });
-}
-
-void World::RaftBroadcast(Node& node) {
-  const RaftEntry* members = Membership(node);
-  for (NodeId to : members->members->current) {
-    if (to != node.id) {
-      RaftSendTo(node, to);
-    }
-  }
-  for (NodeId to : members->learners) {
-    RaftSendTo(node, to);
-  }
-}
-
-void World::RaftReceive(Node& node, const RaftMessage& m) {
-  Raft& raft = node.raft;
-  if (!node.up) {
-    return;
-  }
-  if (m.term > raft.term) {
-    RaftStepDown(node, m.term);
-  }
-  Node& from = At(m.from);
-  RaftMessage reply;
-  reply.from = node.id;
-  reply.term = raft.term;
-  switch (m.kind) {
-    case RaftMessage::kVote: {
-      bool current =
-          m.log_term != LastTerm(raft) ? m.log_term > LastTerm(raft) : m.index >= raft.log.size();
-      reply.kind = RaftMessage::kVoteReply;
-      reply.ok = m.term == raft.term && current && (!raft.voted || raft.voted == m.from) &&
-                 raft.role == Raft::kFollower;
-      if (reply.ok) {
-        raft.voted = m.from;
-        ResetElection(node);
-      }
+void World::RaftPump(Node& node) {
+  uint64_t life = node.life;
+  while (node.life == life && node.raft.core) {
+    raft::Output out = node.raft.core->TakeOutput();
+    if (out.empty()) {
       break;
     }
-    case RaftMessage::kVoteReply:
-      if (raft.role == Raft::kCandidate && m.term == raft.term && m.ok) {
-        raft.votes.insert(m.from);
-        RaftAdvance(node);
-      }
-      return;
-    case RaftMessage::kAppend:
-      if (m.term == raft.term) {
-        RaftAppend(node, m);
-        reply.ok = m.index <= raft.log.size() &&
-                   (m.index == 0 || raft.log[m.index - 1].term == m.log_term);
-      }
-      reply.kind = RaftMessage::kAppendReply;
-      reply.index = reply.ok ? m.index + m.entries.size()
-                             : std::min<uint64_t>(raft.log.size(), m.index == 0 ? 0 : m.index - 1);
-      break;
-    case RaftMessage::kAppendReply:
-      if (raft.role == Raft::kLeader && m.term == raft.term) {
-        raft.heard[m.from] = now_;
-        if (m.ok) {
-          raft.match[m.from] = std::max(raft.match[m.from], m.index);
-          RaftAdvance(node);
-        } else {
-          raft.match[m.from] = m.index;
-          RaftSendTo(node, m.from);
-        }
-      }
-      return;
+    bool concerns_policies = !out.committed.empty() || out.restore || out.leadership;
+    RaftCarry(node, out);
+    if (concerns_policies && node.up) {
+      PumpSoon(node);
+    }
   }
-  Send(node, from, Domain::kWorker, [this, &from, reply] { RaftReceive(from, reply); });
+  if (node.raft.core && !node.raft.core->fatal().ok()) {
+    Fail("raft: " + node.raft.core->fatal().ToString());
+  }
 }
 
-void World::RaftAppend(Node& node, const RaftMessage& m) {
-  Raft& raft = node.raft;
-  RaftStepDown(node, m.term);
-  raft.leader = m.from;
-  ResetElection(node);
-  if (m.index > raft.log.size() || (m.index > 0 && raft.log[m.index - 1].term != m.log_term)) {
+void World::RaftSend(Node& node, const raft::Message& message) {
+  NodeId to(message.to.value());
+  if (to.value() == 0 || to.value() > nodes_.size()) {
     return;
   }
-  for (std::size_t i = 0; i < m.entries.size(); ++i) {
-    std::size_t at = m.index + i;
-    if (at < raft.log.size() && raft.log[at].term == m.entries[i].term) {
+  Send(node, At(to), Domain::kWorker, [this, to, message] {
+    Node& receiver = At(to);
+    if (receiver.up && receiver.raft.core) {
+      receiver.raft.core->Step(message);
+      RaftPump(receiver);
+    }
+  });
+}
+
+// One output of the core, in the order of raftlog/README.md.
+void World::RaftCarry(Node& node, raft::Output& out) {
+  RaftNode& r = node.raft;
+  if (out.persist) {
+    if (!out.persist->entries.empty()) {
+      uint64_t first = out.persist->entries.front().index.value();
+      std::erase_if(r.memberships, [first](uint64_t index) { return index >= first; });
+    }
+    for (const raft::Entry& entry : out.persist->entries) {
+      RaftNote(node, entry);
+    }
+  }
+  if (out.leadership && out.leadership->role == raft::Role::kLeader) {
+    r.leader_since = now_;
+    coverage_.Count("raft leader elected");
+    Trace("raft leader " + std::to_string(node.id.value()) + " term " +
+          std::to_string(out.leadership->term.value()));
+  }
+  for (const raft::Message& message : out.messages) {
+    RaftSend(node, message);
+  }
+  for (raft::SnapshotSend& send : out.snapshot_sends) {
+    if (r.disk->snapshot() != send.message.snapshot) {
+      r.core->SnapshotUnavailable(send.message.to);
       continue;
     }
-    raft.log.resize(at);
-    raft.log.push_back(m.entries[i]);
-    RaftRecompute(node);
+    send.message.chunk = r.disk->snapshot_data().substr(send.message.offset, send.max_bytes);
+    RaftSend(node, send.message);
   }
-  uint64_t known = m.index + m.entries.size();
-  raft.current = raft.current || known >= m.commit;
-  if (std::min(m.commit, known) > raft.commit) {
-    raft.commit = std::min(m.commit, known);
-    RaftApply(node);
+  if (out.persist) {
+    r.disk->Queue(std::move(*out.persist));
+    RaftSync(node);
+  }
+  for (const raft::SnapshotWrite& piece : out.snapshot_writes) {
+    uint64_t offset = r.disk->WritePiece(piece);
+    After(kMs, node, Domain::kWorker, [this, &node, meta = piece.meta, offset] {
+      node.raft.core->SnapshotWritten(meta, offset);
+      RaftPump(node);
+    });
+  }
+  if (out.restore) {
+    coverage_.Count("raft snapshot installed");
+    RaftRestore(node);
+  }
+  for (const raft::Entry& entry : out.committed) {
+    RaftApply(node, entry);
+  }
+  if (!out.committed.empty()) {
+    r.core->Applied(out.committed.back().index);
+    r.applied = out.committed.back().index.value();
+    r.applied_term = out.committed.back().term.value();
+    RaftSnapshot(node);
+  }
+  for (const raft::ReadResult& read : out.reads) {
+    if (read.status.ok() && !r.read_index) {
+      r.read_index = read.index.value();
+    }
+  }
+  if (!r.current && r.read_index && r.applied >= *r.read_index) {
+    r.current = true;
+    PumpSoon(node);
   }
 }
 
-// Counts votes and acknowledgements.
-void World::RaftAdvance(Node& node) {
-  Raft& raft = node.raft;
-  Voters voters = VotersOf(node);
-  auto majority = [&voters](const std::function<bool(NodeId)>& has) {
-    std::size_t count = 0;
-    for (NodeId voter : voters.current) {
-      count += has(voter) ? 1 : 0;
-    }
-    return count * 2 > voters.current.size();
-  };
-  if (raft.role == Raft::kCandidate &&
-      majority([&raft](NodeId voter) { return raft.votes.contains(voter); })) {
-    raft.role = Raft::kLeader;
-    raft.leader = node.id;
-    raft.leader_since = now_;
-    raft.match.clear();
-    raft.heard.clear();
-    for (const Node& other : nodes_) {
-      raft.match[other.id] = raft.log.size();
-    }
-    coverage_.Count("raft leader elected");
-    Trace("raft leader " + std::to_string(node.id.value()) + " term " + std::to_string(raft.term));
-    raft.log.push_back({raft.term, "", std::nullopt, {}});
-    raft.first_of_term = raft.log.size();
-    RaftBroadcast(node);
-  }
-  if (raft.role != Raft::kLeader) {
+// One sync serves what was queued when it began.
+void World::RaftSync(Node& node) {
+  if (node.raft.syncing) {
     return;
   }
-  raft.match[node.id] = raft.log.size();
-  for (uint64_t index = raft.log.size(); index > raft.commit; --index) {
-    if (raft.log[index - 1].term != raft.term) {
+  node.raft.syncing = true;
+  std::size_t count = node.raft.disk->pending();
+  uint64_t most_us = chaos_ && rng_.Chance(1, 100) ? 60'000 : 1'500;
+  TimeNs time = static_cast<TimeNs>(rng_.Between(100, most_us)) * 1000;
+  After(time, node, Domain::kWorker, [this, &node, count] {
+    RaftNode& r = node.raft;
+    for (std::size_t i = 0; i < count; ++i) {
+      raft::Persist batch = r.disk->CompleteOne();
+      for (const raft::Message& message : batch.messages_after) {
+        RaftSend(node, message);
+      }
+      r.core->Persisted(batch.sequence, batch.term, batch.index);
+    }
+    r.syncing = false;
+    if (r.disk->pending() > 0) {
+      RaftSync(node);
+    }
+    RaftPump(node);
+  });
+}
+
+// Before an entry may be acknowledged.
+void World::RaftNote(Node& node, const raft::Entry& entry) {
+  RaftNode& r = node.raft;
+  if (entry.type == raft::EntryType::kConfig) {
+    r.memberships.push_back(entry.index.value());
+  } else if (entry.type == raft::EntryType::kCommand) {
+    r.revoked = std::max(r.revoked, RevokedEpochOf(entry.data));
+  }
+}
+
+void World::RaftApply(Node& node, const raft::Entry& entry) {
+  RaftNode& r = node.raft;
+  uint64_t index = entry.index.value();
+  CommitGlobally(entry);
+  if (entry.type == raft::EntryType::kConfig) {
+    r.base_membership = index;
+    std::erase_if(r.memberships, [index](uint64_t i) { return i <= index; });
+  } else if (entry.type == raft::EntryType::kCommand) {
+    [[maybe_unused]] ApplyResult result = node.cluster->ApplyEncoded(index, entry.data);
+  }
+}
+
+void World::RaftSnapshot(Node& node) {
+  RaftNode& r = node.raft;
+  if (snapshot_entries_ == 0 || r.applied - r.disk->snapshot().index.value() < snapshot_entries_) {
+    return;
+  }
+  ByteWriter out;
+  out.U64(r.base_membership);
+  out.Raw(node.cluster->Snapshot());
+  std::string data = std::move(out).Take();
+  raft::SnapshotMeta meta;
+  meta.index = raft::Index(r.applied);
+  meta.term = raft::Term(r.applied_term);
+  meta.configuration = r.core->ConfigurationAt(meta.index);
+  meta.size = data.size();
+  meta.checksum = Crc32c(data);
+  r.disk->SaveSnapshot(meta, std::move(data));
+  r.core->SnapshotTaken(meta);
+  uint64_t keep = rng_.Below(snapshot_entries_);
+  if (r.applied > keep) {
+    r.core->Compact(raft::Index(r.applied - keep));
+    r.disk->Compact(raft::Index(r.applied - keep));
+  }
+  coverage_.Count("raft snapshot taken");
+}
+
+// The state machine becomes the disk's snapshot.
+void World::RaftRestore(Node& node) {
+  RaftNode& r = node.raft;
+  ByteReader in(r.disk->snapshot_data());
+  r.base_membership = in.U64();
+  r.memberships.clear();
+  Result<ClusterState> state =
+      ClusterState::Restore(std::string_view(r.disk->snapshot_data())
+                                .substr(r.disk->snapshot_data().size() - in.remaining()));
+  if (!state.ok()) {
+    Fail("a snapshot does not restore: " + state.status().ToString());
+    return;
+  }
+  node.cluster = std::move(state).value();
+  if (options_.bugs.local_timelines) {
+    node.cluster->LeaveTimelinesToPostgres();
+  }
+  r.applied = r.disk->snapshot().index.value();
+  r.applied_term = r.disk->snapshot().term.value();
+  // What came inside a snapshot counts like an entry of the log.
+  if (node.cluster->created()) {
+    r.revoked = std::max(r.revoked, node.cluster->highest_epoch());
+  }
+}
+
+uint64_t World::MembershipVersion(const Node& node) const {
+  return node.raft.memberships.empty() ? node.raft.base_membership : node.raft.memberships.back();
+}
+
+Voters World::VotersOf(const Node& node) const {
+  const raft::Configuration& now = node.raft.core->configuration();
+  return {MembershipVersion(node), FromRaft(now.voters), FromRaft(now.outgoing)};
+}
+
+bool World::IsLeader(const Node& node) const {
+  return node.up && node.raft.core && node.raft.core->role() == raft::Role::kLeader;
+}
+
+RaftView World::ViewRaft(const Node& node) const {
+  const raft::Core& core = *node.raft.core;
+  RaftView view;
+  view.term = core.term().value();
+  view.caught_up = IsLeader(node) && node.raft.applied_term == view.term;
+  view.leader_since = Clock(node) - (now_ - node.raft.leader_since);
+  view.voters = VotersOf(node);
+  view.learners = FromRaft(core.configuration().learners);
+  view.change_pending =
+      core.configuration().joint() || view.voters.version > core.log().commit().value();
+  view.last_index = core.log().last().value();
+  for (const auto& [id, progress] : core.progress()) {
+    view.match[NodeId(id.value())] = progress.match.value();
+  }
+  return view;
+}
+
+// On the leader at once, elsewhere forwarded to it.
+void World::RaftPropose(Node& node, const Command& command) {
+  if (!node.up || !node.raft.core) {
+    return;
+  }
+  if (IsLeader(node)) {
+    // Refused while the leadership is handed over: repeated by whoever wants it.
+    auto position = node.raft.core->Propose(raft::EntryType::kCommand, Encode(command));
+    Trace("  " + std::to_string(node.id.value()) + " proposes " + ToString(command) +
+          (position.ok() ? "" : ": " + position.status().ToString()));
+  } else {
+    node.raft.core->Forward(++unique_, raft::EntryType::kCommand, Encode(command));
+  }
+  RaftPump(node);
+}
+
+void World::RaftChangeMembers(Node& node, const RaftChange& change) {
+  raft::ConfigChange wanted;
+  wanted.node = RaftId(change.node);
+  const Member* member = node.cluster->FindMember(change.node);
+  switch (change.kind) {
+    case RaftChange::Kind::kAddLearner:
+      wanted.kind = raft::ChangeKind::kAddLearner;
       break;
-    }
-    if (majority([&raft, index](NodeId voter) { return raft.match[voter] >= index; })) {
-      raft.commit = index;
-      raft.current = true;
-      RaftApply(node);
-      RaftBroadcast(node);
+    case RaftChange::Kind::kPromote:
+      wanted.kind = member != nullptr && !member->data() ? raft::ChangeKind::kAddWitness
+                                                         : raft::ChangeKind::kAddVoter;
       break;
-    }
+    case RaftChange::Kind::kRemove:
+      wanted.kind = raft::ChangeKind::kRemove;
+      break;
   }
-  PumpSoon(node);
+  [[maybe_unused]] auto position = node.raft.core->ProposeConfig({wanted}, "");
+  RaftPump(node);
 }
 
-void World::RaftApply(Node& node) {
-  for (uint64_t index = node.cluster->applied_index() + 1; index <= node.raft.commit; ++index) {
-    const RaftEntry& entry = node.raft.log[index - 1];
-    CommitGlobally(index, entry);
-    [[maybe_unused]] ApplyResult result = node.cluster->ApplyEncoded(index, entry.bytes);
-  }
-  PumpSoon(node);
-}
-
-bool World::RaftPropose(Node& node, RaftEntry entry) {
-  Raft& raft = node.raft;
-  if (raft.role != Raft::kLeader) {
-    return false;
-  }
-  if (entry.members) {
-    uint64_t index = 0;
-    Membership(node, &index);
-    if (index > raft.commit || raft.first_of_term > raft.commit) {
-      return false;
-    }
-    entry.members->version = raft.log.size() + 1;
-  }
-  entry.term = raft.term;
-  raft.revoked = std::max(raft.revoked, RevokedEpochOf(entry.bytes));
-  raft.log.push_back(std::move(entry));
-  RaftBroadcast(node);
-  RaftAdvance(node);
-  return true;
-}
-
-void World::ProposeFrom(Node& node, const Command& command) {
-  RaftEntry entry{0, Encode(command), std::nullopt, {}};
-  if (node.raft.role == Raft::kLeader) {
-    RaftPropose(node, std::move(entry));
-  } else if (node.raft.leader) {
-    Node& leader = At(node.raft.leader);
-    Send(node, leader, Domain::kWorker, [this, &leader, entry] { RaftPropose(leader, entry); });
-  }
-}
-
-// The first node that applies an entry shows it to the checks.
-void World::CommitGlobally(uint64_t index, const RaftEntry& entry) {
-  if (index <= committed_.size()) {
-    if (committed_[index - 1].term != entry.term || committed_[index - 1].bytes != entry.bytes) {
-      Fail("the simulator's Raft lost a committed entry");
-    }
+// A planned switchover restarts the old primary's worker: the leadership goes to the target before.
+void World::RaftHandOver(Node& node) {
+  const FailoverRequest* request = node.cluster->PendingRequest();
+  if (request == nullptr || request->verb.kind != RequestKind::kSwitchover ||
+      node.cluster->recruiting() || node.cluster->rule().primary != node.id) {
     return;
   }
-  committed_.push_back(entry);
-  bool was_settled = global_.created() && global_.appointment().settled && !global_.recruiting();
-  Epoch was_epoch = global_.created() ? global_.highest_epoch() : Epoch();
-  Appointment was = global_.appointment();
-  uint64_t version = global_.created() ? global_.rule().version : 0;
-  ApplyResult result = global_.ApplyEncoded(index, entry.bytes);
-  Result<Command> command = DecodeCommand(entry.bytes);
-  if (command.ok()) {
-    Trace("committed " + ToString(command.value()) +
-          (result.status.ok() ? "" : " REFUSED " + result.status.ToString()));
-  }
-  if (!global_.created() || !result.status.ok()) {
-    return;
-  }
-  if (global_.highest_epoch() != was_epoch) {
-    revoked_at_[was_epoch.number] = now_;
-    accepted_loss_ = accepted_loss_ || (global_.recruiting() && global_.recruiting()->accept_loss);
-    if (global_.recruiting()) {
-      coverage_.Count(std::string("revoke: ") + ToString(global_.recruiting()->reason));
-    }
-  }
-  const Appointment& app = global_.appointment();
-  if (app.timeline != was.timeline) {
-    leave_.insert({app.boot.value(), app.timeline.value()});
-    coverage_.Count(app.epoch == was.epoch ? "resumed" : "appointed");
-    if (app.epoch != was.epoch && !was.settled) {
-      coverage_.Count("appointment superseded");
-    }
-  }
-  if (global_.recruiting() && global_.recruiting()->fetch) {
-    coverage_.Count("tail fetched before appointment");
-  }
-  if (app.settled && !global_.recruiting() && !was_settled && app.boot) {
-    CheckSettled();
-  }
-  if (global_.rule().version != version) {
-    coverage_.Count("rule changed");
-    CheckRule(At(global_.rule().primary));
-  }
+  [[maybe_unused]] Status status = node.raft.core->TransferLeadership(RaftId(request->verb.target));
+  RaftPump(node);
 }
 
 }  // namespace pgquorum::failover::sim

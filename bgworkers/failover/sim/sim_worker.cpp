@@ -20,10 +20,10 @@ void World::WorkerStart(Node& node) {
   node.agent.emplace(node.id, options_.bugs.agent);
   node.coordinator.emplace(node.id, options_.bugs.coordinator);
   node.lease.emplace(node.id, options_.bugs.lease);
+  node.coordinated_term = 0;
   node.pump_due = false;
   node.wake_at = kNever;
   RaftStart(node);
-  RaftApply(node);
   After(1 * kMs, node, Domain::kWorker, [this, &node] { Heartbeat(node); });
 }
 
@@ -36,6 +36,7 @@ void World::WorkerStop(Node& node) {
   ++node.life;
   node.up = false;
   node.agent.reset();
+  RaftStop(node);
   NotifyReset(node);
 }
 
@@ -45,17 +46,17 @@ void World::NotifyReset(Node& node) {
     if (peer.id == node.id || !peer.up || !Reaches(node, peer) || !Reaches(peer, node)) {
       continue;
     }
-    After(Latency(node, peer), peer, Domain::kWorker, [this, &peer, &node] {
+    After(Latency(node, peer), peer, Domain::kWorker, [this, &peer, &node, dead = node.worker_id] {
       PeerView& view = peer.peers[node.id];
+      if (view.report && view.report->worker > dead) {
+        return;  // connected anew meanwhile
+      }
+      peer.dead_workers.insert(dead);
       view.connected = false;
       view.reset_at = Clock(peer);
       view.listener_refused = node.pg.state == PgState::kDown && !node.witness;
-      if (peer.raft.leader == node.id && peer.raft.role == Raft::kFollower) {
-        peer.raft.election_at =
-            std::min(peer.raft.election_at, now_ + static_cast<TimeNs>(rng_.Below(100)) * kMs);
-        After(100 * kMs, peer, Domain::kWorker, [this, &peer] { RaftTick(peer); });
-      }
-      PumpSoon(peer);
+      peer.raft.core->ReportPeerDead(raft::NodeId(node.id.value()));
+      RaftPump(peer);
     });
   }
 }
@@ -68,7 +69,7 @@ void World::KillNode(Node& node, TimeNs down) {
   PgStop(node);
   WorkerStop(node);
   AfterWorld(down, [this, &node] {
-    if (node.up) {
+    if (node.up || node.left) {
       return;
     }
     WorkerStart(node);
@@ -78,8 +79,16 @@ void World::KillNode(Node& node, TimeNs down) {
   });
 }
 
+// What `cluster leave` ends with.
+void World::SwitchOff(Node& node) {
+  Trace("switched off " + std::to_string(node.id.value()));
+  if (node.up) {
+    PgStop(node);
+    WorkerStop(node);
+  }
+}
+
 void World::Heartbeat(Node& node) {
-  RaftTick(node);
   Pump(node);
   SendReport(node);
   After(100 * kMs, node, Domain::kWorker, [this, &node] { Heartbeat(node); });
@@ -141,7 +150,9 @@ LocalFacts World::Facts(const Node& node) {
   f.restored = node.restored;
   f.wal_writable = !pg.disk_full;
   f.quarantine = node.quarantine;
-  f.stalled_ms = 0;
+  if (now_ - node.stalled_at < 1000 * kMs) {
+    f.stalled_ms = static_cast<uint32_t>(node.stalled / kMs);
+  }
   return f;
 }
 
@@ -150,6 +161,21 @@ void World::Pump(Node& node) {
     return;
   }
   TimeNs clock = Clock(node);
+  uint64_t life = node.life;
+  TimeNs wake = StepAgent(node, clock);
+  if (node.life == life && IsLeader(node)) {
+    wake = std::min(wake, StepCoordinator(node, clock));
+  } else if (node.coordinated_term != 0) {
+    node.coordinator->Reset();
+    node.coordinated_term = 0;
+  }
+  if (wake != kNever && (node.wake_at <= now_ || now_ + (wake - clock) < node.wake_at)) {
+    node.wake_at = now_ + std::max<TimeNs>(wake - clock, 0) + kMs;
+    After(node.wake_at - now_, node, Domain::kWorker, [this, &node] { Pump(node); });
+  }
+}
+
+TimeNs World::StepAgent(Node& node, TimeNs clock) {
   Voters voters = VotersOf(node);
   LocalFacts facts = Facts(node);
   const Settings& settings = node.cluster->settings();
@@ -180,41 +206,31 @@ void World::Pump(Node& node) {
   if (std::optional<LeaseRequest> request = node.lease->Poll(settings, voters, clock)) {
     SendLease(node, *request);
   }
-  TimeNs wake = std::min(out.wake_at, node.lease->wanted() ? node.lease->next_poll() : kNever);
-  if (node.raft.role == Raft::kLeader) {
-    RaftView view;
-    view.term = node.raft.term;
-    view.caught_up = node.raft.first_of_term <= node.raft.commit;
-    view.leader_since = clock - (now_ - node.raft.leader_since);
-    view.voters = voters;
-    uint64_t index = 0;
-    view.learners = Membership(node, &index)->learners;
-    view.change_pending = index > node.raft.commit;
-    view.last_index = node.raft.log.size();
-    view.match = node.raft.match;
-    CoordinatorInputs ci{*node.cluster, node.peers, view, clock, now_ / 1000};
-    CoordinatorOutput co = node.coordinator->Step(ci);
-    wake = std::min(wake, co.wake_at);
-    for (Command& command : co.proposals) {
-      RaftPropose(node, {0, Encode(command), std::nullopt, {}});
-    }
-    for (const RaftChange& change : co.raft_changes) {
-      const RaftEntry* members = Membership(node);
-      RaftEntry next{0, "", *members->members, members->learners};
-      std::erase(next.learners, change.node);
-      std::erase(next.members->current, change.node);
-      if (change.kind == RaftChange::Kind::kAddLearner) {
-        next.learners.push_back(change.node);
-      } else if (change.kind == RaftChange::Kind::kPromote) {
-        next.members->current.push_back(change.node);
-      }
-      RaftPropose(node, std::move(next));
-    }
+  return std::min(out.wake_at, node.lease->wanted() ? node.lease->next_poll() : kNever);
+}
+
+TimeNs World::StepCoordinator(Node& node, TimeNs clock) {
+  RaftView view = ViewRaft(node);
+  if (node.coordinated_term != view.term) {
+    node.coordinator->Reset();
+    node.coordinated_term = view.term;
   }
-  if (wake != kNever && (node.wake_at <= now_ || now_ + (wake - clock) < node.wake_at)) {
-    node.wake_at = now_ + std::max<TimeNs>(wake - clock, 0) + kMs;
-    After(node.wake_at - now_, node, Domain::kWorker, [this, &node] { Pump(node); });
+  CoordinatorInputs in{*node.cluster, node.peers, view, clock, now_ / 1000};
+  CoordinatorOutput out = node.coordinator->Step(in);
+  if (out.waiting_for != node.waiting_for) {
+    node.waiting_for = out.waiting_for;
+    Trace("  " + std::to_string(node.id.value()) + " coordinator waits for " + out.waiting_for);
   }
+  for (const Command& command : out.proposals) {
+    RaftPropose(node, command);
+  }
+  for (const RaftChange& change : out.raft_changes) {
+    RaftChangeMembers(node, change);
+  }
+  if (node.cluster->created()) {
+    RaftHandOver(node);
+  }
+  return out.wake_at;
 }
 
 void World::SendReport(Node& node) {
@@ -225,7 +241,9 @@ void World::SendReport(Node& node) {
     }
     Send(node, peer, Domain::kWorker, [this, &peer, &node, report] {
       PeerView& view = peer.peers[node.id];
-      if (Accept(view, *report, Clock(peer))) {
+      // A connection that was reset delivers nothing any more.
+      bool from_the_dead = peer.dead_workers.contains(report->worker);
+      if (!from_the_dead && Accept(view, *report, Clock(peer))) {
         view.connected = true;
         view.reset_at = 0;
         view.listener_refused = false;
@@ -236,9 +254,15 @@ void World::SendReport(Node& node) {
 }
 
 void World::SendLease(Node& node, const LeaseRequest& request) {
-  for (NodeId voter : VotersOf(node).current) {
+  Voters voters = VotersOf(node);
+  std::set<NodeId> asked(voters.current.begin(), voters.current.end());
+  asked.insert(voters.outgoing.begin(), voters.outgoing.end());
+  for (NodeId voter : asked) {
     Node& peer = At(voter);
     Send(node, peer, Domain::kWorker, [this, &peer, &node, request] {
+      if (!peer.up) {
+        return;
+      }
       Epoch revoked = options_.bugs.lease.grant_after_revoke ? Epoch() : peer.raft.revoked;
       LeaseGrant grant = Grant(peer.id, request, revoked, VotersOf(peer));
       Send(peer, node, Domain::kWorker, [this, &node, grant] {
@@ -246,129 +270,6 @@ void World::SendLease(Node& node, const LeaseRequest& request) {
         PumpSoon(node);
       });
     });
-  }
-}
-
-namespace {
-template <class... Ts>
-struct Overloaded : Ts... {
-  using Ts::operator()...;
-};
-}  // namespace
-
-void World::Carry(Node& node, const Action& action) {
-  Pg& pg = node.pg;
-  auto soon = [this, &node](TimeNs low_us, TimeNs high_us, std::function<void()> run) {
-    TimeNs delay = static_cast<TimeNs>(rng_.Between(static_cast<uint64_t>(low_us),
-                                                    static_cast<uint64_t>(high_us))) *
-                   1000;
-    After(delay, node, Domain::kPg, [this, &node, run = std::move(run)] {
-      run();
-      PumpSoon(node);
-    });
-  };
-  std::visit(
-      Overloaded{
-          [&](const CloseGate&) { pg.gate = false; },
-          [&](const OpenGate&) { pg.gate = true; },
-          [&](const Admit& a) { pg.admission = a.who; },
-          [&](const ClearUpstream&) {
-            soon(2000, 20'000, [this, &node] {
-              node.pg.upstream = NodeId();
-              node.pg.upstream_timeline = Timeline();
-              node.pg.stream_error = StreamError::kNone;
-              PgDisconnect(node);
-            });
-          },
-          [&](const StopReceiver&) { soon(1000, 30'000, [this, &node] { PgDisconnect(node); }); },
-          [&](const SettleReplay&) {
-            soon(500, rng_.Chance(1, 20) ? 900'000 : 5000, [&pg] { pg.replayed = pg.wal.size(); });
-          },
-          [&](const WritePledge& a) {
-            After(static_cast<TimeNs>(rng_.Between(200, 3000)) * 1000, node, Domain::kWorker,
-                  [this, &node, a] {
-                    node.pledge = std::max(node.pledge, a.epoch);
-                    PumpSoon(node);
-                  });
-          },
-          [&](const SetUpstream& a) {
-            if (node.pg.state != PgState::kStandby) {
-              return;
-            }
-            PgDisconnect(node);
-            node.pg.upstream = a.node;
-            node.pg.upstream_timeline = a.timeline;
-            node.pg.name = a.name;
-            node.pg.stream_error = StreamError::kNone;
-            soon(5000, 40'000, [this, &node] { PgConnect(node); });
-          },
-          [&](const SetSyncList& a) {
-            soon(2000, 15'000, [this, &node, a] {
-              if (a.epoch == node.pg.list.epoch && a.version < node.pg.list.version) {
-                return;  // the file was written again since
-              }
-              node.pg.list = a;
-              node.pg.list_lsn = node.pg.wal.empty() ? 0 : node.pg.wal.back().end;
-              CheckRule(node);
-              PgRelease(node);
-            });
-          },
-          [&](const Promote& a) { PgPromote(node, a.timeline, false); },
-          [&](const WriteMarker& a) {
-            soon(500, 3000, [this, &node, a] {
-              if (node.pg.state == PgState::kPrimary) {
-                PgWrite(node, 0);
-                PgFlush(node);
-                node.pg.marker = {a.timeline, Lsn(PgEnd(node))};
-              }
-            });
-          },
-          [&](const Checkpoint& a) {
-            soon(20'000, 200'000, [this, &node, a] {
-              if (node.pg.state == PgState::kPrimary) {
-                PgWrite(node, 0);
-                PgFlush(node);
-                node.pg.checkpointed = node.pg.wal.back().timeline;
-                node.pg.checkpoint_tag = a.tag;
-              }
-            });
-          },
-          [&](const DemoteRestart&) {
-            coverage_.Count("demoted");
-            TimeNs down = static_cast<TimeNs>(rng_.Between(100, 600)) * kMs;
-            After(1 * kMs, node, Domain::kPg, [this, &node, down] { PgCrash(node, down); });
-          },
-          [&](const FastStop&) {
-            if (pg.state != PgState::kPrimary) {
-              return;
-            }
-            pg.state = PgState::kStopping;
-            PgWrite(node, 0);  // the shutdown checkpoint
-            PgFlush(node);
-            uint64_t most = rng_.Chance(1, 6) ? 3000 : 150;  // sometimes a standby does not answer
-            After(static_cast<TimeNs>(rng_.Between(20, most)) * kMs, node, Domain::kPg,
-                  [this, &node] { PgCrash(node, 100 * kMs); });
-          },
-          [&](const EndWalsenders& a) {
-            for (Node& other : nodes_) {
-              if (other.id != a.except && other.pg.upstream == node.id) {
-                PgDisconnect(other);
-              }
-            }
-          },
-          [&](const Rewind& a) {
-            After(1 * kMs, node, Domain::kPg, [this, &node, a] { PgRepair(node, a.source, true); });
-          },
-          [&](const Reclone& a) {
-            After(1 * kMs, node, Domain::kPg,
-                  [this, &node, a] { PgRepair(node, a.source, false); });
-          },
-          [&](const MarkForeignTimeline& a) { node.foreign = a.timeline; },
-          [&](const AcceptDataDirectory&) { node.restored = false; },
-      },
-      action);
-  if (node.up) {
-    PumpSoon(node);
   }
 }
 

@@ -7,9 +7,11 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <queue>
 #include <set>
+#include <span>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -18,6 +20,8 @@
 #include "bgworkers/failover/agent.h"
 #include "bgworkers/failover/coordinator.h"
 #include "bgworkers/failover/lease.h"
+#include "raftlog/core.h"
+#include "raftlog/test/model_disk.h"
 
 namespace pgquorum::failover::sim {
 
@@ -34,10 +38,14 @@ std::vector<std::string> BugNames();
 // What a run did, summed over runs: a campaign whose counters stay at zero tested nothing.
 struct Coverage {
   std::map<std::string, uint64_t> counters;
-  std::vector<uint64_t> transitions;  // rows of Agent::Transitions()
+  std::map<std::string, TimeNs> worst;  // write outages of the figures
+  std::vector<uint64_t> transitions;    // rows of Agent::Transitions()
   void Count(const std::string& what) { ++counters[what]; }
   void Add(const Coverage& other);
 };
+
+// Rows of the state table that were never taken and faults that never happened.
+std::vector<std::string> Untried(const Coverage& coverage);
 
 // A WAL record; `row` is the number of the client's row, 0 for everything else.
 struct Record {
@@ -87,45 +95,32 @@ struct Pg {
   uint64_t checkpoint_tag = 0;
   std::vector<Commit> commits;
   bool disk_full = false;
+  std::vector<Record> backup;    // as it was before the last repair
+  std::size_t recycled = 0;      // records that it does not have any more
+  TimeNs replay_held_until = 0;  // paused, or stopped by a conflict
   // Shared memory.
   bool gate = false;
   TimeNs deadline = 0;  // the node's own clock
   Admission admission = Admission::kAdministrators;
 };
 
-struct RaftEntry {
-  uint64_t term = 0;
-  std::string bytes;              // a command, or empty
-  std::optional<Voters> members;  // a membership, with learners
-  std::vector<NodeId> learners;
-};
-struct RaftMessage {
-  enum Kind { kVote, kVoteReply, kAppend, kAppendReply } kind = kVote;
-  NodeId from;
-  uint64_t term = 0;
-  uint64_t index = 0;  // last / previous / match
-  uint64_t log_term = 0;
-  uint64_t commit = 0;
-  bool ok = false;
-  std::vector<RaftEntry> entries;
-};
-struct Raft {
-  // Durable.
-  uint64_t term = 0;
-  NodeId voted;
-  std::vector<RaftEntry> log;  // log[0] is index 1
-  // Volatile.
-  enum Role { kFollower, kCandidate, kLeader } role = kFollower;
-  NodeId leader;
-  uint64_t commit = 0;
-  uint64_t first_of_term = 0;
+// The shipped Raft core of a node, and what the worker keeps beside it.
+struct RaftNode {
+  std::unique_ptr<raft::test::ModelDisk> disk;  // survives everything
+  // The rest is of one life of the worker.
+  std::unique_ptr<raft::Core> core;
+  bool syncing = false;
+  TimeNs last_tick = 0;
   TimeNs leader_since = 0;
-  TimeNs election_at = 0;
-  std::set<NodeId> votes;
-  std::map<NodeId, uint64_t> match;
-  std::map<NodeId, TimeNs> heard;
-  Epoch revoked;         // highest in the log, committed or not
-  bool current = false;  // applied what a leader had committed, since the start
+  uint64_t applied = 0;
+  uint64_t applied_term = 0;
+  std::vector<uint64_t> memberships;  // indexes in the log not applied yet, ascending
+  uint64_t base_membership = 0;       // the newest applied one
+  Epoch revoked;                      // highest in the log, committed or not
+  // Applied what a leader had committed, since the start.
+  bool current = false;
+  TimeNs read_again = 0;
+  std::optional<uint64_t> read_index;
 };
 
 struct Node {
@@ -135,7 +130,12 @@ struct Node {
   uint64_t life = 0;
   uint64_t worker_id = 0;
   Pg pg;
-  Raft raft;
+  RaftNode raft;
+  bool delayed = false;      // a standby that applies late on purpose, never a voter
+  TimeNs promotes_from = 0;  // until then a promotion does not begin
+  bool left = false;         // the cluster has forgotten it
+  TimeNs stalled = 0;        // the last pause of the worker, and when it ended
+  TimeNs stalled_at = 0;
   TimeNs worker_paused_until = 0;
   TimeNs pg_paused_until = 0;
   int64_t drift_ppm = 0;
@@ -153,8 +153,11 @@ struct Node {
   std::optional<ClusterState> cluster;
   std::optional<Agent> agent;
   std::optional<Coordinator> coordinator;
+  uint64_t coordinated_term = 0;
+  std::string waiting_for;  // the coordinator's last word
   std::optional<LeaseHolder> lease;
   PeerViews peers;
+  std::set<uint64_t> dead_workers;  // of peers, whose connections were reset
   uint64_t sequence = 0;
   NodeReport report;
   bool pump_due = false;
@@ -166,6 +169,7 @@ struct Options {
   uint64_t seed = 1;
   Bugs bugs;
   bool trace = false;
+  bool figures = true;  // also check how long an outage lasts
   TimeNs chaos = 12'000 * kMs;
   TimeNs patience = 60'000 * kMs;  // liveness phase
 };
@@ -175,7 +179,8 @@ class World {
   World(const Options& options, Coverage& coverage);
   // The whole run: bootstrap, chaos, healing. Empty, or what went wrong.
   std::string Run();
-  const std::string& settings_text() const { return settings_text_; }
+  // The counters of Coverage that every fault has.
+  static std::vector<std::string> FaultNames();
 
   // Used by the scripted tests.
   void Bootstrap();
@@ -210,28 +215,30 @@ class World {
   TimeNs Clock(const Node& node) const;
   TimeNs Latency(const Node& from, const Node& to);
   bool Reaches(const Node& from, const Node& to) const;
+  bool RaftPortCut(const Node& node) const;
   void Send(Node& from, Node& to, Domain domain, std::function<void()> deliver);
   void Trace(const std::string& text);
   void Fail(const std::string& what);
 
   // sim_raft.cpp
   void RaftStart(Node& node);
+  void RaftStop(Node& node);
   void RaftTick(Node& node);
-  void RaftCampaign(Node& node);
-  void RaftReceive(Node& node, const RaftMessage& message);
-  void RaftAppend(Node& node, const RaftMessage& message);
-  void RaftBroadcast(Node& node);
-  void RaftSendTo(Node& node, NodeId to);
-  void RaftAdvance(Node& node);
-  void RaftApply(Node& node);
-  void RaftStepDown(Node& node, uint64_t term);
-  void RaftRecompute(Node& node);
-  bool RaftPropose(Node& node, RaftEntry entry);
-  void ProposeFrom(Node& node, const Command& command);  // forwarded to the leader
-  const RaftEntry* Membership(const Node& node, uint64_t* index = nullptr) const;
+  void RaftPump(Node& node);
+  void RaftCarry(Node& node, raft::Output& out);
+  void RaftSend(Node& node, const raft::Message& message);
+  void RaftSync(Node& node);
+  void RaftNote(Node& node, const raft::Entry& entry);
+  void RaftApply(Node& node, const raft::Entry& entry);
+  void RaftSnapshot(Node& node);
+  void RaftRestore(Node& node);
+  void RaftPropose(Node& node, const Command& command);
+  void RaftChangeMembers(Node& node, const RaftChange& change);
+  void RaftHandOver(Node& node);
+  uint64_t MembershipVersion(const Node& node) const;
   Voters VotersOf(const Node& node) const;
-  void ResetElection(Node& node);
-  void CommitGlobally(uint64_t index, const RaftEntry& entry);
+  RaftView ViewRaft(const Node& node) const;
+  bool IsLeader(const Node& node) const;
 
   // sim_pg.cpp
   void PgStop(Node& node);
@@ -259,15 +266,43 @@ class World {
   void WorkerStop(Node& node);
   void PumpSoon(Node& node);
   void Pump(Node& node);
+  TimeNs StepAgent(Node& node, TimeNs clock);
+  TimeNs StepCoordinator(Node& node, TimeNs clock);
   LocalFacts Facts(const Node& node);
+  // sim_actions.cpp
   void Carry(Node& node, const Action& action);
+  void Soon(Node& node, uint64_t low_us, uint64_t high_us, std::function<void()> run);
+  void Do(Node& node, const CloseGate& a);
+  void Do(Node& node, const OpenGate& a);
+  void Do(Node& node, const Admit& a);
+  void Do(Node& node, const ClearUpstream& a);
+  void Do(Node& node, const StopReceiver& a);
+  void Do(Node& node, const SettleReplay& a);
+  void Do(Node& node, const WritePledge& a);
+  void Do(Node& node, const SetUpstream& a);
+  void Do(Node& node, const SetSyncList& a);
+  void Do(Node& node, const Promote& a);
+  void Do(Node& node, const WriteMarker& a);
+  void Do(Node& node, const Checkpoint& a);
+  void Do(Node& node, const DemoteRestart& a);
+  void Do(Node& node, const FastStop& a);
+  void Do(Node& node, const EndWalsenders& a);
+  void Do(Node& node, const Rewind& a);
+  void Do(Node& node, const Reclone& a);
+  void Do(Node& node, const MarkForeignTimeline& a);
+  void Do(Node& node, const AcceptDataDirectory& a);
+
   void SendReport(Node& node);
   void SendLease(Node& node, const LeaseRequest& request);
   void Heartbeat(Node& node);
   void NotifyReset(Node& node);
   void KillNode(Node& node, TimeNs down);
+  void SwitchOff(Node& node);
 
   // sim_checks.cpp
+  void CommitGlobally(const raft::Entry& entry);
+  void NoteCommitted(const Appointment& was, Epoch was_epoch, bool was_settled);
+  void CheckQuorum(const Node& node, uint64_t row);
   void CheckPromotion(const Node& node, Timeline timeline);
   void CheckCommitStart(const Node& node);
   void CheckAcknowledged(const Node& node, uint64_t row);
@@ -275,16 +310,68 @@ class World {
   void CheckRule(const Node& node);
   std::string CheckEnd();
   bool Holds(const Node& node, uint64_t row) const;
+  bool LossAllowed() const { return ever_async_ || accepted_loss_; }
 
-  // sim_chaos.cpp
+  // sim_chaos.cpp, sim_scenarios.cpp
+  struct Fault;
+  static std::span<const Fault> Faults();
   void PlanChaos();
   void Chaos();
-  void ChaosStaleVoter();
-  void KillAppointed(Epoch epoch, int polls);
-  void ChaosTrickedVoter();
-  void TrickVoter(Node& primary, Node& voter, Epoch epoch, int polls);
+  void Carry(const Fault& fault);
   void Heal();
+  void SetForAll(const std::string& key, const std::string& value);
+  TimeNs Ms(uint64_t low, uint64_t high);
+  Node& AnyNode() { return nodes_[rng_.Below(nodes_.size())]; }
+  void Cut(const Node& from, const Node& to, TimeNs time);
+  void CutOff(const Node& node, TimeNs time);
+  void CutRaftPort(Node& node, TimeNs time);
+  void Slow(const Node& from, const Node& to, TimeNs most, TimeNs time);
+  void Quarantine(Node& node, TimeNs time);
+  void Once(TimeNs patience, std::function<bool()> when, std::function<void()> then);
+  void InChaos(TimeNs delay, std::function<void()> run);
+  std::vector<Node*> Standbys();
+  Node* DivergedVoter();
+  void KillAppointed(Epoch epoch);
+  bool FaultKill(Node& node, Node& other);
+  bool FaultKillAll(Node& node, Node& other);
+  bool FaultBackend(Node& node, Node& other);
+  bool FaultWorkerKilled(Node& node, Node& other);
+  bool FaultWorkerStopped(Node& node, Node& other);
+  bool FaultNodeStopped(Node& node, Node& other);
+  bool FaultCutOff(Node& node, Node& other);
+  bool FaultOneWay(Node& node, Node& other);
+  bool FaultLink(Node& node, Node& other);
+  bool FaultSlow(Node& node, Node& other);
+  bool FaultPromotedByHand(Node& node, Node& other);
+  bool FaultPointedByHand(Node& node, Node& other);
+  bool FaultQuarantine(Node& node, Node& other);
+  bool FaultRestored(Node& node, Node& other);
+  bool FaultDiskFull(Node& node, Node& other);
+  bool FaultRecycled(Node& node, Node& other);
+  bool FaultReplayHeld(Node& node, Node& other);
+  bool FaultSetting(Node& node, Node& other);
+  bool FaultMemberRemoved(Node& node, Node& other);
+  bool FaultSwitchover(Node& node, Node& other);
+  bool FaultStuckSwitchover(Node& node, Node& other);
+  bool FaultForced(Node& node, Node& other);
+  bool FaultCandidateDies(Node& node, Node& other);
+  bool FaultStaleVoter(Node& node, Node& other);
+  bool FaultTrickedVoter(Node& node, Node& other);
+  bool FaultLastHolders(Node& node, Node& other);
+  bool FaultLongTail(Node& node, Node& other);
+  bool FaultFrozenCandidate(Node& node, Node& other);
+  bool FaultOldBackup(Node& node, Node& other);
+
+  // sim_figures.cpp
+  void CheckFigures();
+  bool Calm();
+  void DefaultSettings();
+  uint64_t Elections() const;
+  std::string Describe();
+
+  // sim_clients.cpp
   void AddClients();
+  void ProposeCreate(const CreateCluster& create);
   void Join(Node& node);
   void RequestVerb(bool force, bool accept_loss);
 
@@ -296,16 +383,16 @@ class World {
   uint64_t unique_ = 0;
   std::priority_queue<Event, std::vector<Event>, Later> queue_;
   std::vector<Node> nodes_;
-  std::set<std::pair<uint64_t, uint64_t>> cuts_;  // (from, to), one way
-  std::set<uint64_t> raft_port_cut_;  // nodes whose workers reach nobody; PostgreSQL does
-  std::map<std::pair<uint64_t, uint64_t>, TimeNs> slow_;  // extra latency
+  using Link = std::pair<uint64_t, uint64_t>;       // (from, to), one way
+  std::map<Link, TimeNs> cuts_;                     // until when
+  std::map<uint64_t, TimeNs> raft_port_cut_;        // its worker reaches nobody; PostgreSQL does
+  std::map<Link, std::pair<TimeNs, TimeNs>> slow_;  // extra latency, until when
   std::string violation_;
-  std::string settings_text_;
   bool chaos_ = false;
   bool clients_ = false;
 
   // What was committed, and the checks' view of it.
-  std::vector<RaftEntry> committed_;
+  std::vector<raft::Entry> committed_;
   ClusterState global_;
   std::map<uint64_t, TimeNs> revoked_at_;          // epoch number -> when it was revoked
   std::set<std::pair<uint64_t, uint32_t>> leave_;  // (boot, timeline) that may be promoted
@@ -313,8 +400,11 @@ class World {
   NodeId settled_;                                 // primary of the latest settled appointment
   bool first_ack_of_settled_ = false;
   bool ever_async_ = false;
-  bool recycles_wal_ = false;
-  uint64_t acked_ = 0;
+  TimeNs longest_lease_ = 0;
+  uint64_t joined_ = 0;               // the highest node id that was given
+  bool removed_ = false;              // a member left
+  uint64_t snapshot_entries_ = 0;     // a Raft snapshot is taken after so many; 0: never
+  std::map<uint64_t, Rule> rule_of_;  // epoch number -> its rule, the latest version
   bool accepted_loss_ = false;
 };
 
