@@ -11,8 +11,7 @@
 
 namespace pgquorum::fusion {
 
-// One server of the fusion group; 1 … kMaxInstances, 0 is nobody. Reused only after the redo of all
-// its earlier incarnations is retired.
+// One server of the fusion group; 1 … kMaxInstances, 0 is nobody.
 using InstanceId = StrongId<struct InstanceTag, uint8_t>;
 inline constexpr unsigned kMaxInstances = 64;
 // One life of an instance: larger than that of every earlier life of any instance. Its redo thread
