@@ -18,8 +18,10 @@ enum class Bug {
   kTruncateForgotten,          // TRUNCATE empties the table and is not remembered
   kUpdateBeforeInsertSkipped,  // an update of a row that is not there yet is dropped
   kStampPoisoned,              // a merge gives the row the stamp of the older change
+  kForgottenAtTheLine,         // states are forgotten as soon as they are stable
   kOldKeyKept,                 // a key update does not delete the old key
   kGapAccepted,                // a transaction is taken although one before it is missing
+  kReceivedOutlivesSession,    // a peer that restarted is not sent again what it had in memory
   kTrimAfterReceived,          // the spool forgets what a member has in memory only
   kKeysIgnored,                // transactions of one key are applied at the same time
   kCommitAnyOrder,             // applied transactions commit as they get ready

@@ -220,7 +220,7 @@ Result<Decision> Decide(const RowState& local, const Change& incoming, const Sur
     decision.row = before;
     return decision;
   }
-  Status joined = Join(decision.after, StateOf(change, shape), shape, around.folds, around.stable);
+  Status joined = Join(decision.after, StateOf(change, shape), shape, around.folds);
   if (!joined.ok()) {
     return joined;
   }

@@ -72,21 +72,13 @@ void JoinVersions(RowState& state, const RowState& change) {
   state.seen.Merge(change.seen);
 }
 
-Stamp LifeAt(const Merging& merging, StableLine stable) {
-  return merging.life.hlc <= stable ? Stamp() : merging.life;
-}
-
-Status JoinMerging(Merging& mine, const Merging& theirs, const crdt::FoldTable& folds,
-                   StableLine stable) {
+Status JoinMerging(Merging& mine, const Merging& theirs, const crdt::FoldTable& folds) {
   if (theirs.values.empty()) {
     return Status::Ok();
   }
-  mine.life = LifeAt(mine, stable);
-  Stamp their_life = LifeAt(theirs, stable);
-  bool same = their_life == mine.life || PGQUORUM_REPLICATION_BUG(kLivesMixed);
-  if (mine.values.empty() || (their_life > mine.life && !same)) {
-    mine.values = theirs.values;
-    mine.life = their_life;
+  bool same = theirs.life == mine.life || PGQUORUM_REPLICATION_BUG(kLivesMixed);
+  if (mine.values.empty() || (theirs.life > mine.life && !same)) {
+    mine = theirs;
     return Status::Ok();
   }
   if (!same) {
@@ -107,16 +99,6 @@ Status JoinMerging(Merging& mine, const Merging& theirs, const crdt::FoldTable& 
   return Status::Ok();
 }
 
-StableLine LineOf(const RowState& change, StableLine stable) {
-  for (const auto* version : {&change.newest, &change.deleted}) {
-    stable = *version ? std::max(stable, (*version)->floor) : stable;
-  }
-  for (const Version& version : change.versions) {
-    stable = std::max(stable, version.floor);
-  }
-  return stable;
-}
-
 }  // namespace
 
 bool Knew(const Version& version, const Dot& dot, const Stamp& stamp) {
@@ -124,11 +106,11 @@ bool Knew(const Version& version, const Dot& dot, const Stamp& stamp) {
 }
 
 Status Join(RowState& state, const RowState& change, const RowShape& shape,
-            const crdt::FoldTable& folds, StableLine stable) {
+            const crdt::FoldTable& folds) {
   // The merging columns first: they are all that can fail, and they are joined even if the change
   // has lost everywhere else, since it carries its site's own contribution.
   if (shape.merging_columns > 0 && !PGQUORUM_REPLICATION_BUG(kLoserNotMerged)) {
-    Status joined = JoinMerging(state.merging, change.merging, folds, LineOf(change, stable));
+    Status joined = JoinMerging(state.merging, change.merging, folds);
     if (!joined.ok()) {
       return joined;
     }
@@ -163,18 +145,21 @@ Stamp HighestStamp(const RowState& state) {
   return highest;
 }
 
-bool Compact(RowState& state, const RowShape& shape, const Stamp& truncated, StableLine stable) {
-  if (HighestStamp(state).hlc > stable) {
+bool Compact(RowState& state, const RowShape& shape, const Stamp& truncated, Hlc forgettable) {
+  if (HighestStamp(state).hlc > forgettable) {
     return false;
   }
-  if (HighestStamp(state) <= truncated) {
-    return true;
+  if (std::max(HighestStamp(state), state.merging.life) <= truncated) {
+    return true;  // the table remembers
   }
-  state.merging.life = Stamp();
-  if (shape.by_causality) {
-    bool all_deleted = std::all_of(state.versions.begin(), state.versions.end(),
-                                   [](const Version& version) { return version.deleted; });
-    if (state.versions.size() == 1 && !all_deleted) {
+  bool live = state.newest && (!state.deleted || state.newest->stamp > state.deleted->stamp);
+  Stamp life = state.merging.life;
+  for (const Version& version : state.versions) {
+    live = live || !version.deleted;
+    life = version.deleted ? std::max(life, version.stamp) : life;
+  }
+  if (live) {
+    if (shape.by_causality && state.versions.size() == 1) {
       // Whoever writes from now on has seen this version; nothing else is left to tell apart.
       Version& only = state.versions.front();
       only.seen = VersionVector();
@@ -182,13 +167,12 @@ bool Compact(RowState& state, const RowShape& shape, const Stamp& truncated, Sta
       state.seen = VersionVector();
       state.seen.Raise(only.dot);
     }
-    return all_deleted;
+    return false;
   }
-  bool live = state.newest && (!state.deleted || state.newest->stamp > state.deleted->stamp);
-  if (live) {
-    state.deleted.reset();
-  }
-  return !live;
+  life = state.deleted ? std::max(life, state.deleted->stamp) : life;
+  state = RowState();
+  state.merging.life = life;
+  return shape.merging_columns == 0 || !life;
 }
 
 }  // namespace pgquorum::replication

@@ -101,9 +101,7 @@ struct RowShape {
   bool operator==(const RowShape&) const = default;
 };
 
-// Everything at or below this stamp has been applied by every member: lives that old cannot meet a
-// late change any more, and count as none. It is a fact about the cluster: whoever hears of a
-// higher one may use it.
+// Everything at or below this reading has been applied by every member.
 using StableLine = Hlc;
 
 // Whether the writer of `version` knew what was written as `dot` at `stamp`.
@@ -112,12 +110,20 @@ bool Knew(const Version& version, const Dot& dot, const Stamp& stamp);
 // Brings what `change` knows into `state`. Fails only with the errors of crdt::Merge, and then
 // changes nothing of the plain columns.
 Status Join(RowState& state, const RowState& change, const RowShape& shape,
-            const crdt::FoldTable& folds, StableLine stable);
+            const crdt::FoldTable& folds);
 
 // Forgets what no late change can meet any more. True when nothing is left of the row: the caller
 // deletes the state, unless it shows the row again for a child's sake (constraints.h). `truncated`:
 // the table's newest TRUNCATE.
-bool Compact(RowState& state, const RowShape& shape, const Stamp& truncated, StableLine stable);
+//
+// `forgettable` lags behind the stable line: a change above the line may have been written by
+// somebody who did not know yet what is below it. With C the highest promise of any member (nothing
+// that it commits later has a reading at or below) when the line was S, everything up to S may be
+// forgotten once the line has reached C: all who did not know it have been heard.
+//
+// Of a deleted row with merging columns the newest deletion stays for ever: it names the life of
+// the next insert, and concurrent inserts merge only if all sites give them the same name.
+bool Compact(RowState& state, const RowShape& shape, const Stamp& truncated, Hlc forgettable);
 
 // The highest stamp of any write in the state, zero when it is empty.
 Stamp HighestStamp(const RowState& state);

@@ -187,7 +187,6 @@ std::vector<Effect> Database::Run(const Statement& statement, const Dot& dot, co
 }
 
 void Database::Put(Table& table, const std::string& key, const Change& change, Decision* decision) {
-  // Stability is a fact about the cluster: hearing of it is as good as finding out.
   highest_ = std::max(highest_, change.version.stamp);
   Result<Decision> decided = Decide(StateAt(table, key), change, Around(table));
   PGQUORUM_CHECK(decided.ok());
@@ -329,14 +328,17 @@ std::optional<int64_t> Database::CounterOf(const std::string& table, const std::
   return value.ok() ? std::optional(value.value()) : std::nullopt;
 }
 
-void Database::Compact(StableLine stable) {
+void Database::Compact(StableLine stable, Hlc forgettable) {
   stable_ = std::max(stable_, stable);
+  if (PGQUORUM_REPLICATION_BUG(kForgottenAtTheLine)) {
+    forgettable = stable_;
+  }
   std::map<std::string, std::set<std::string>> revived = Revived();
   for (auto& [name, table] : tables_) {
     RowShape shape = table.model.policy.shape();
     for (auto row = table.rows.begin(); row != table.rows.end();) {
       bool gone = !revived[name].contains(row->first) &&
-                  replication::Compact(row->second, shape, table.truncated, stable_);
+                  replication::Compact(row->second, shape, table.truncated, forgettable);
       row = gone ? table.rows.erase(row) : std::next(row);
     }
   }

@@ -69,7 +69,8 @@ class Database {
   // Whether a query shows a row.
   bool Live(const std::string& table, const std::string& key) const;
 
-  void Compact(StableLine stable);
+  // `forgettable`: see Compact in conflict/row.h; not above the line.
+  void Compact(StableLine stable, Hlc forgettable);
   void AppendFold(Origin origin) { folds_.Append(origin); }
   const crdt::FoldTable& folds() const { return folds_; }
   StableLine stable() const { return stable_; }

@@ -28,7 +28,7 @@ SpoolIndex::Appended SpoolIndex::Append(Origin origin, uint64_t sequence, uint64
   if (sequence != log.marks.received + 1 && !PGQUORUM_REPLICATION_BUG(kGapAccepted)) {
     return Appended::kGap;
   }
-  if (bytes_ + bytes > options_.max_bytes && bytes_ > 0) {
+  if (log.bytes + bytes > options_.max_bytes && log.bytes > 0) {
     return Appended::kFull;
   }
   bool fresh = log.segments.empty() || log.segments.back().bytes >= options_.segment_bytes;
@@ -38,6 +38,7 @@ SpoolIndex::Appended SpoolIndex::Append(Origin origin, uint64_t sequence, uint64
   log.segments.back().last = sequence;
   log.segments.back().bytes += bytes;
   log.marks.received = sequence;
+  log.bytes += bytes;
   bytes_ += bytes;
   return Appended::kYes;
 }
@@ -63,9 +64,8 @@ Status SpoolIndex::MarkApplied(Origin origin, uint64_t sequence) {
 void SpoolIndex::StartAt(Origin origin, uint64_t sequence) {
   Log& log = logs_[origin];
   PGQUORUM_CHECK(log.marks.received <= sequence);
-  for (const Segment& segment : log.segments) {
-    bytes_ -= segment.bytes;
-  }
+  bytes_ -= log.bytes;
+  log.bytes = 0;
   log.segments.clear();
   log.marks = {sequence, sequence, sequence};
 }
@@ -85,12 +85,10 @@ Status SpoolIndex::Recover(Origin origin, const std::vector<Segment>& segments, 
   // What was applied was durable; segments that end before it were trimmed late.
   last = std::max(last, applied);
   log.marks = {last, last, applied};
-  for (const Segment& segment : logs_[origin].segments) {
-    bytes_ -= segment.bytes;
-  }
   for (const Segment& segment : log.segments) {
-    bytes_ += segment.bytes;
+    log.bytes += segment.bytes;
   }
+  bytes_ += log.bytes - logs_[origin].bytes;
   logs_[origin] = std::move(log);
   return Status::Ok();
 }
@@ -123,6 +121,15 @@ Status SpoolIndex::Acknowledge(SiteId site, Origin origin, const Watermarks& mar
   known.durable = std::max(known.durable, marks.durable);
   known.applied = std::max(known.applied, marks.applied);
   return Status::Ok();
+}
+
+void SpoolIndex::Reconnected(SiteId site) {
+  auto peer = peers_.find(site);
+  if (peer != peers_.end() && !PGQUORUM_REPLICATION_BUG(kReceivedOutlivesSession)) {
+    for (auto& [origin, marks] : peer->second.acknowledged) {
+      marks.received = marks.durable;
+    }
+  }
 }
 
 Watermarks SpoolIndex::PeerAt(SiteId site, Origin origin) const {
@@ -186,6 +193,7 @@ void SpoolIndex::Trimmed(Origin origin, uint64_t last) {
   Log& log = logs_[origin];
   PGQUORUM_CHECK(last <= ReleasedTo(origin, log, SiteId()));
   while (!log.segments.empty() && log.segments.front().last <= last) {
+    log.bytes -= log.segments.front().bytes;
     bytes_ -= log.segments.front().bytes;
     log.segments.pop_front();
   }
@@ -209,7 +217,10 @@ uint64_t SpoolIndex::HeldBackBy(SiteId site) const {
 
 std::optional<SiteId> SpoolIndex::PeerToPark() const {
   std::optional<SiteId> worst;
-  uint64_t most = bytes_ >= options_.max_bytes ? 0 : options_.peer_max_bytes;
+  bool full = std::any_of(logs_.begin(), logs_.end(), [this](const auto& log) {
+    return log.second.bytes >= options_.max_bytes;
+  });
+  uint64_t most = full ? 0 : options_.peer_max_bytes;
   for (const auto& [site, peer] : peers_) {
     uint64_t held = HeldBackBy(site);
     if (held > most) {
@@ -234,7 +245,11 @@ bool SpoolIndex::Parked(SiteId peer) const {
 uint32_t SpoolIndex::Pressure() const {
   uint64_t start = options_.max_bytes / 4 * 3;
   uint64_t range = std::max<uint64_t>(options_.max_bytes - start, 1);
-  uint64_t above = bytes_ > start ? std::min(bytes_ - start, range) : 0;
+  uint64_t own = 0;
+  for (const auto& [origin, log] : logs_) {
+    own = origin.site == own_ ? std::max(own, log.bytes) : own;
+  }
+  uint64_t above = own > start ? std::min(own - start, range) : 0;
   return static_cast<uint32_t>(above * 1000 / range);
 }
 

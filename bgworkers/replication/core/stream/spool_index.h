@@ -23,7 +23,9 @@ namespace pgquorum::replication {
 
 struct SpoolOptions {
   uint64_t segment_bytes = uint64_t{16} << 20;
-  uint64_t max_bytes = uint64_t{4} << 30;       // of everything
+  // Of each origin. A bound of all together would let origins wait for each other in a circle: each
+  // spool full of what another, full one has to take first.
+  uint64_t max_bytes = uint64_t{1} << 30;
   uint64_t peer_max_bytes = uint64_t{2} << 30;  // that one peer may hold back
 };
 
@@ -51,7 +53,7 @@ class SpoolIndex {
     kYes,
     kDuplicate,  // it is there, or was: acknowledge again
     kGap,        // one before it is missing: ask for Of(origin).received + 1
-    kFull,       // take nothing until something was trimmed
+    kFull,       // take nothing of this origin until something was trimmed
   };
   Appended Append(Origin origin, uint64_t sequence, uint64_t bytes);
   // kErrBadAcknowledgement for more than was received, or applied more than is durable.
@@ -69,6 +71,9 @@ class SpoolIndex {
   void RemovePeer(SiteId peer);
   // What the peer says it has; never lowers. kErrBadAcknowledgement for what was never here.
   Status Acknowledge(SiteId peer, Origin origin, const Watermarks& marks);
+  // A new session with the peer. What it had in memory only may be lost, so it counts as not
+  // received; acknowledgements of the session before must not be applied any more.
+  void Reconnected(SiteId peer);
   Watermarks PeerAt(SiteId peer, Origin origin) const;
   // Whether a peer at `next` can go on from this spool; if not it needs a new copy, or another
   // site.
@@ -78,7 +83,8 @@ class SpoolIndex {
   std::vector<Segment> Trimmable(Origin origin) const;
   void Trimmed(Origin origin, uint64_t last);
 
-  // The peer that holds back most, when it is over its budget, or when the spool is full.
+  // The peer that holds back most, when it is over its budget, or when the part of an
+  // origin is full.
   std::optional<SiteId> PeerToPark() const;
   void Park(SiteId peer);
   bool Parked(SiteId peer) const;
@@ -86,7 +92,7 @@ class SpoolIndex {
   uint64_t HeldBackBy(SiteId peer) const;
 
   uint64_t bytes() const { return bytes_; }
-  // 0 … 1000: how much writers have to slow down; rises from three quarters of the budget.
+  // 0 … 1000: how much writers have to slow down; rises from three quarters of the own part.
   uint32_t Pressure() const;
   std::vector<Origin> origins() const;
 
@@ -94,6 +100,7 @@ class SpoolIndex {
   struct Log {
     Watermarks marks;
     std::deque<Segment> segments;
+    uint64_t bytes = 0;
   };
   struct Peer {
     bool parked = false;

@@ -104,7 +104,7 @@ TEST_P(Strategies, AnyOrderEndsInTheSame) {
       ASSERT_EQ(database.Shown(), all[0].Shown()) << GetParam() << ", seed " << seed;
     }
     for (Database& database : all) {
-      database.Compact(Hlc(1'000'000));
+      database.Compact(Hlc(1'000'000), Hlc(1'000'000));
       ASSERT_EQ(database.Shown(), all[0].Shown()) << "clean-up, seed " << seed;
       ASSERT_EQ(database.states(), all[0].states()) << "clean-up, seed " << seed;
     }

@@ -116,7 +116,7 @@ class Play {
         Deliver(others, effects, database);  // repeated: harmless
         EXPECT_EQ(WithoutEmptyTables(database.Shown()), expected)
             << scenario_.title << ": site " << site << " hears " << others;
-        database.Compact(Hlc(1000));
+        database.Compact(Hlc(1000), Hlc(1000));
         EXPECT_EQ(WithoutEmptyTables(database.Shown()), expected)
             << scenario_.title << ": after the clean-up";
       }

@@ -88,6 +88,14 @@ TEST(SpoolIndex, AcknowledgementsOfWhatNeverWasAreRefused) {
   EXPECT_EQ(spool.PeerAt(kPeer, kOrigin), (Watermarks{2, 2, 2}));
 }
 
+TEST(SpoolIndex, WhatAPeerHadInMemoryIsSentAgainAfterItsRestart) {
+  SpoolIndex spool = Spool();
+  Fill(spool, 1, 9);
+  EXPECT_TRUE(spool.Acknowledge(kPeer, kOrigin, {9, 5, 3}).ok());
+  spool.Reconnected(kPeer);
+  EXPECT_EQ(spool.PeerAt(kPeer, kOrigin), (Watermarks{5, 5, 3}));
+}
+
 TEST(SpoolIndex, APeerOverItsBudgetIsParkedAndHoldsNothing) {
   SpoolIndex spool = Spool(100'000, 400);
   Fill(spool, 1, 8);
