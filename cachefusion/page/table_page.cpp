@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "base/check.h"
 
@@ -70,9 +71,11 @@ std::string_view VersionAt(const char* page, SlotNumber slot) {
                            : std::string_view(page + found.offset, found.length);
 }
 
-const VersionHeader& HeaderOfVersion(std::string_view version) {
+VersionHeader HeaderOfVersion(std::string_view version) {
   PGQUORUM_CHECK(version.size() >= kVersionHeaderBytes);
-  return *reinterpret_cast<const VersionHeader*>(version.data());
+  VersionHeader header{};
+  std::memcpy(static_cast<void*>(&header), version.data(), kVersionHeaderBytes);
+  return header;
 }
 
 std::size_t RoomFor(const char* page) {

@@ -55,7 +55,8 @@ inline constexpr SlotNumber kMaxSlots = 255;
 
 // Bytes of a version, or an empty view for an unused slot or one beyond the page's.
 std::string_view VersionAt(const char* page, SlotNumber slot);
-const VersionHeader& HeaderOfVersion(std::string_view version);
+// A copy: the structure is longer than a version need be.
+VersionHeader HeaderOfVersion(std::string_view version);
 SlotNumber SlotCount(const char* page);
 // The longest version that Insert accepts.
 std::size_t RoomFor(const char* page);

@@ -119,7 +119,7 @@ Result<Touch> TableStore::Look(const PageGuard& guard, RowAddress address, RowLo
   if (bytes.empty()) {
     return Touch{TouchResult::kInvisible, {}, {}, 0};
   }
-  const VersionHeader& header = HeaderOfVersion(bytes);
+  const VersionHeader header = HeaderOfVersion(bytes);
   Result<Touch> touch = visibility.MayTouch(header, address, lock, writer.command);
   if (!touch.ok() || touch.value().result != TouchResult::kOk) {
     return touch;

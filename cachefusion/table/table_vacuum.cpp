@@ -49,7 +49,7 @@ Status TableStore::CollectDead(uint32_t block, Scn horizon, Visibility& visibili
     if (bytes.empty()) {
       continue;
     }
-    const VersionHeader& header = HeaderOfVersion(bytes);
+    const VersionHeader header = HeaderOfVersion(bytes);
     Result<bool> is_dead = visibility.IsDead(header, horizon);
     if (!is_dead.ok()) {
       return is_dead.status();

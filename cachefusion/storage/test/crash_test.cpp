@@ -186,7 +186,7 @@ class Crash : public testing::TestWithParam<int> {};
 
 TEST_P(Crash, AtEveryOperation) {
   auto loss = static_cast<MemoryLoss>(GetParam());
-  constexpr int kSteps = 220;
+  constexpr int kSteps = 140;
   uint64_t operations = 0;
   {
     MemoryFileSystem fs;
@@ -198,7 +198,7 @@ TEST_P(Crash, AtEveryOperation) {
     ASSERT_TRUE(workload.Run(kSteps));
     operations = fs.operations() - before;
   }
-  ASSERT_GT(operations, 300u);
+  ASSERT_GT(operations, 120u);
   for (uint64_t at = 1; at <= operations; ++at) {
     MemoryFileSystem fs;
     History history;

@@ -93,7 +93,7 @@ class Session {
     if (!guard.ok()) {
       return guard.status();
     }
-    const VersionHeader& header = HeaderOfVersion(VersionAt(guard.value().page(), version.slot));
+    const VersionHeader header = HeaderOfVersion(VersionAt(guard.value().page(), version.slot));
     RowAddress self = RowAddress::Of(version.page.block, version.slot);
     Result<Touch> may = visibility_.MayTouch(header, self, RowLock::kUpdate, command_);
     if (!may.ok()) {
@@ -171,7 +171,7 @@ class Session {
         if (bytes.empty()) {
           continue;
         }
-        const VersionHeader& header = HeaderOfVersion(bytes);
+        const VersionHeader header = HeaderOfVersion(bytes);
         Result<bool> is_dead = visibility_.IsDead(header, horizon);
         Result<Visibility::Stamps> stamp = visibility_.StampsOf(header);
         if (!is_dead.ok() || !stamp.ok()) {
