@@ -10,6 +10,10 @@ namespace pgquorum::fusion {
 
 using Doing = LockClient::Lock::Doing;
 
+namespace {
+constexpr uint64_t kRepeatCancelTicks = 4;
+}  // namespace
+
 const LockClient::Lock* LockClient::Find(LockOwner owner, ResourceId resource) const {
   auto found = locks_.find({resource, owner});
   return found == locks_.end() ? nullptr : &found->second;
@@ -121,6 +125,13 @@ void LockClient::Tick() {
   }
   for (const LockKey& key : late) {
     StartCancel(key, LockResult::kTimeout);
+  }
+  // A request that former masters passed on may arrive behind its cancellation: so that is
+  // repeated.
+  for (const auto& [key, lock] : locks_) {
+    if (lock.doing == Doing::kCancelling && !frozen_ && now_ % kRepeatCancelTicks == 0) {
+      Send(MessageType::kLockCancel, key, lock.part);
+    }
   }
 }
 

@@ -18,6 +18,14 @@ TEST(FusionSimulation, FixedSeedsAreCleanAndHaveSeenEverything) {
   EXPECT_EQ(coverage.Missing(), "");
 }
 
+// A cancellation that overtakes its request, which two former masters pass on.
+TEST(FusionSimulation, SeedsThatOnceFailed) {
+  Coverage coverage;
+  for (uint64_t seed : {48'242}) {
+    EXPECT_EQ(World(seed, WorldBugs(), coverage, false).Run(), "");
+  }
+}
+
 TEST(FusionSimulation, SameSeedSameRun) {
   for (uint64_t seed : {3, 14, 159}) {
     Coverage first;
