@@ -1,8 +1,9 @@
 # The simulators. `make sim SEEDS=100000` runs that many seeds of each; `make sim SIM=fusion SEED=17`
-# replays one with a trace (SIM is raft, failover or fusion).
-SIM ?= raft failover fusion
+# replays one with a trace (SIM is raft, failover, fusion or multimaster).
+SIM ?= raft failover fusion multimaster
 SIM_PROGRAM_raft = $(BUILD)-sim/raftlog/sim/raft_sim
 SIM_PROGRAM_failover = $(BUILD)-sim/bgworkers/failover/failover_sim
+SIM_PROGRAM_multimaster = $(BUILD)-sim/bgworkers/replication/core/sim/multimaster_sim
 SIM_PROGRAM_fusion = $(BUILD)-sim/cachefusion/sim/fusion_sim
 
 .PHONY: sim

@@ -328,6 +328,11 @@ std::optional<int64_t> Database::CounterOf(const std::string& table, const std::
   return value.ok() ? std::optional(value.value()) : std::nullopt;
 }
 
+std::string Database::Json(const std::string& table, const std::string& key) const {
+  const RowState& state = StateAt(tables_.at(table), key);
+  return state.merging.values.empty() ? "" : crdt::ToJson(state.merging.values[0]).value();
+}
+
 void Database::Compact(StableLine stable, Hlc forgettable) {
   stable_ = std::max(stable_, stable);
   if (PGQUORUM_REPLICATION_BUG(kForgottenAtTheLine)) {

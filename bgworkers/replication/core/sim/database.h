@@ -66,6 +66,8 @@ class Database {
   std::map<std::string, std::map<std::string, std::string>> Shown() const;
   // The value of a counter column, with the row's absence as nothing.
   std::optional<int64_t> CounterOf(const std::string& table, const std::string& key) const;
+  // The whole state of a row's first merging column.
+  std::string Json(const std::string& table, const std::string& key) const;
   // Whether a query shows a row.
   bool Live(const std::string& table, const std::string& key) const;
 
