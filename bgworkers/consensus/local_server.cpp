@@ -105,6 +105,7 @@ const failover::LocalFacts& LocalServer::Refresh(TimeNs now) {
   RefreshRole(pg);
   RefreshReplay(pg);
   RestartLostReplay(pg);
+  RefreshStreaming(pg);
   RefreshPromotion(pg);
   RefreshList(pg);
   RefreshHealth(pg, now);
@@ -127,6 +128,8 @@ void LocalServer::RefreshRole(const PostgresFacts& pg) {
         pg.hot_standby_active || reached_local_end_ ? PgState::kStandby : PgState::kStarting;
   }
   facts_.history = pg.history;
+  facts_.newest_timeline = pg.newest_known;
+  facts_.wal_floor = pg.wal_floor;
   facts_.checkpointed = pg.control.checkpoint_timeline;
   if (!pg.in_recovery && checkpoint_tag_asked_ != facts_.checkpoint_tag &&
       pg.control.checkpoint_redo >= checkpoint_from_) {
@@ -208,6 +211,29 @@ void LocalServer::RefreshReplay(const PostgresFacts& pg) {
                              cancelled.value())));
       }
     }
+  }
+}
+
+void LocalServer::RefreshStreaming(const PostgresFacts& pg) {
+  StreamLook look;
+  look.now = static_cast<TimeNs>(pg.gathered_at_ns);
+  look.upstream_set = pg.in_recovery && facts_.upstream;
+  look.segment_size = pg.control.wal_segment_size;
+  look.upstream_floor = upstream_floor_;
+  look.asked_from = pg.receiver.start;
+  look.flushed = pg.receiver.flushed_moved ? pg.receiver.flushed : Lsn();
+  look.replayed = pg.replay.end;
+  look.receiver_pid = pg.receiver.pid;
+  look.replay_awaits_wal = !pg.replay.paused && ReplayAwaitsWal(gatherer_.startup_pid());
+  const failover::StreamError before = facts_.stream_error;
+  facts_.stream_error = stream_judge_.Look(look);
+  if (facts_.stream_error == before) {
+    return;
+  }
+  if (facts_.stream_error == failover::StreamError::kWalRecycled) {
+    ereport(LOG, (errmsg("pgquorum: the upstream has removed WAL that this standby needs")));
+  } else if (facts_.stream_error == failover::StreamError::kDiverged) {
+    ereport(LOG, (errmsg("pgquorum: what the upstream sends does not continue the WAL here")));
   }
 }
 
@@ -300,14 +326,10 @@ void LocalServer::UpdateGate(TimeNs lease_deadline, const ClusterState& cluster)
   if (!shmem::GateIsOpen()) {
     return;
   }
-  const failover::Rule& rule = cluster.rule();
-  shmem::GateOpening opening{};
-  opening.epoch_generation = gate_.epoch.generation;
-  opening.epoch_number = gate_.epoch.number;
-  opening.rule_version = rule.version;
-  opening.lease_deadline_ns = static_cast<uint64_t>(std::max<TimeNs>(0, lease_deadline));
-  opening.required_acks = rule.n;
-  shmem::OpenGate(opening);
+  if (!PutGate(cluster.rule()).ok()) {
+    // A later epoch is in the log than the one this gate was opened for.
+    shmem::CloseGate();
+  }
 }
 
 void LocalServer::ReconcileSlots(const SlotPlan& plan) {

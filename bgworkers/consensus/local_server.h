@@ -14,10 +14,11 @@
 #include "bgworkers/consensus/postgres_config.h"
 #include "bgworkers/consensus/postgres_control.h"
 #include "bgworkers/consensus/postgres_facts.h"
-#include "bgworkers/consensus/postgres_files.h"
+#include "bgworkers/consensus/pledge_file.h"
 #include "bgworkers/consensus/postgres_promote.h"
 #include "bgworkers/consensus/postgres_replay.h"
 #include "bgworkers/consensus/postgres_slots.h"
+#include "bgworkers/consensus/stream_policy.h"
 #include "bgworkers/failover/cluster_state.h"
 #include "bgworkers/failover/facts.h"
 #include "extension/identity/identity.h"
@@ -41,9 +42,11 @@ class LocalServer {
   const PostgresFacts& postgres() const { return gatherer_.last(); }
   uint64_t list_generation() const { return list_.generation; }
 
+  // The oldest WAL that the upstream has by its own word; zero: not known. Before Refresh().
+  void SetUpstreamFloor(Lsn floor) { upstream_floor_ = floor; }
+
   // Carries out one action; what could not be done stands in facts().detail and the log.
-  void Execute(const failover::Action& action, const failover::ClusterState& cluster,
-               failover::TimeNs now);
+  void Execute(const failover::Action& action, const failover::ClusterState& cluster);
 
   // Gives an open gate the present lease deadline, rule and accepted lists. Every turn of the loop.
   void UpdateGate(failover::TimeNs lease_deadline, const failover::ClusterState& cluster);
@@ -71,6 +74,7 @@ class LocalServer {
   void RefreshRole(const PostgresFacts& pg);
   void RestartLostReplay(const PostgresFacts& pg);
   void RefreshReplay(const PostgresFacts& pg);
+  void RefreshStreaming(const PostgresFacts& pg);
   void RefreshList(const PostgresFacts& pg);
   void RefreshPromotion(const PostgresFacts& pg);
   void RefreshHealth(const PostgresFacts& pg, failover::TimeNs now);
@@ -96,6 +100,7 @@ class LocalServer {
   Status Do(const failover::MarkForeignTimeline& a, const failover::ClusterState& cluster);
   Status Do(const failover::AcceptDataDirectory& a, const failover::ClusterState& cluster);
 
+  Status PutGate(const failover::Rule& rule);
   Status ApplySettings();
   Status SavePledge(failover::Epoch epoch, std::optional<failover::Timeline> ordered,
                     failover::Timeline foreign);
@@ -118,6 +123,9 @@ class LocalServer {
   RewindRetention rewind_retention_;
   ListenerProbe probe_;
   failover::TimeNs probe_at_ = 0;
+
+  StreamJudge stream_judge_;
+  Lsn upstream_floor_;
 
   failover::LocalFacts facts_;
   failover::NodeId wanted_upstream_;

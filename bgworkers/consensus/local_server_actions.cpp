@@ -6,6 +6,7 @@ extern "C" {
 #include "miscadmin.h"
 }
 
+#include <algorithm>
 #include <utility>
 
 #include "base/bytes.h"
@@ -27,7 +28,7 @@ constexpr uint32_t kRetrieveRetryMs = 100;
 
 }  // namespace
 
-void LocalServer::Execute(const failover::Action& action, const ClusterState& cluster, TimeNs now) {
+void LocalServer::Execute(const failover::Action& action, const ClusterState& cluster) {
   Status status = std::visit([&](const auto& a) { return Do(a, cluster); }, action);
   std::string text = failover::ToString(action);
   if (status.ok()) {
@@ -36,7 +37,6 @@ void LocalServer::Execute(const failover::Action& action, const ClusterState& cl
   }
   facts_.detail = status.message();
   ereport(LOG, (errmsg("pgquorum: %s failed: %s", text.c_str(), status.ToString().c_str())));
-  (void)now;
 }
 
 Status LocalServer::ApplySettings() {
@@ -51,15 +51,20 @@ Status LocalServer::Do(const failover::CloseGate& a, const ClusterState&) {
 
 Status LocalServer::Do(const failover::OpenGate& a, const ClusterState& cluster) {
   gate_ = a;
-  const failover::Rule& rule = cluster.rule();
-  if (rule.epoch != a.epoch) {
+  return PutGate(cluster.rule());
+}
+
+// The gate as the rule and the lease stand now. A gate of one epoch never takes the rule of
+// another.
+Status LocalServer::PutGate(const failover::Rule& rule) {
+  if (rule.epoch != gate_.epoch) {
     return Status::Error("55000", "the rule in force is of another epoch");
   }
   shmem::GateOpening opening{};
-  opening.epoch_generation = a.epoch.generation;
-  opening.epoch_number = a.epoch.number;
+  opening.epoch_generation = rule.epoch.generation;
+  opening.epoch_number = rule.epoch.number;
   opening.rule_version = rule.version;
-  opening.lease_deadline_ns = static_cast<uint64_t>(lease_deadline_);
+  opening.lease_deadline_ns = static_cast<uint64_t>(std::max<TimeNs>(0, lease_deadline_));
   opening.required_acks = rule.n;
   shmem::OpenGate(opening);
   return Status::Ok();

@@ -113,6 +113,7 @@ class Node {
   void CatchUp(failover::TimeNs now);
   bool StepAgent(failover::TimeNs now);
   bool StepCoordinator(failover::TimeNs now);
+  failover::Lsn UpstreamFloor() const;
   failover::RaftView ViewRaft() const;
   failover::Voters CurrentVoters() const;
   void Propose(const failover::Command& command);

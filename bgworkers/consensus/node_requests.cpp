@@ -2,9 +2,8 @@
 // transport).
 #include "extension/pg/pg.h"
 
-#include <chrono>
-
 #include "bgworkers/consensus/node.h"
+#include "bgworkers/consensus/wall_clock.h"
 #include "bgworkers/transport/pki.h"
 #include "bgworkers/transport/token.h"
 #include "raftlog/errors.h"
@@ -15,12 +14,6 @@ using failover::NodeId;
 using failover::TimeNs;
 
 namespace {
-
-int64_t UnixMicroseconds() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 constexpr int64_t kMaxTokenSeconds = 7 * 24 * 3600;
 constexpr TimeNs kRepeatInterval = 50 * failover::kMs;

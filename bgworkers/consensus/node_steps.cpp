@@ -2,9 +2,9 @@
 #include "extension/pg/pg.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "bgworkers/consensus/node.h"
+#include "bgworkers/consensus/wall_clock.h"
 
 namespace pgquorum::consensus {
 
@@ -14,12 +14,6 @@ using failover::TimeNs;
 namespace {
 
 constexpr TimeNs kCatchUpInterval = 200 * failover::kMs;
-
-int64_t UnixMicroseconds() {
-  return std::chrono::duration_cast<std::chrono::microseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 raft::NodeId RaftId(NodeId node) {
   return raft::NodeId(node.value());
@@ -56,9 +50,22 @@ void Node::CatchUp(TimeNs now) {
   });
 }
 
+// What the primary of the present appointment can still send, by its last report.
+failover::Lsn Node::UpstreamFloor() const {
+  const failover::Appointment& app = cluster_->appointment();
+  auto peer = peers_.find(app.node);
+  if (peer == peers_.end() || !peer->second.report || server_.facts().upstream != app.node) {
+    return failover::Lsn();
+  }
+  const failover::NodeReport& report = *peer->second.report;
+  bool serves = report.boot == app.boot && report.pg == failover::PgState::kPrimary;
+  return serves ? report.wal_floor : failover::Lsn();
+}
+
 // True when something was asked for, so that another look at the facts is due.
 bool Node::StepAgent(TimeNs now) {
   cluster_ = machine_.published();
+  server_.SetUpstreamFloor(UpstreamFloor());
   const failover::LocalFacts& facts = server_.Refresh(now);
   TimeNs deadline = lease_.wanted() ? lease_.Deadline(cluster_->settings(), CurrentVoters()) : 0;
   if (deadline > lease_deadline_) {
@@ -82,7 +89,7 @@ bool Node::StepAgent(TimeNs now) {
     ereport(DEBUG1, (errmsg_internal("pgquorum: %s", last_detail_.c_str())));
   }
   for (const failover::Action& action : agent_out_.actions) {
-    server_.Execute(action, *cluster_, now);
+    server_.Execute(action, *cluster_);
   }
   if (agent_out_.lease_epoch) {
     lease_.Want(agent_out_.lease_epoch, facts.boot);

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <utility>
 
-#include "bgworkers/consensus/postgres_files.h"
+#include "extension/identity/files.h"
 #include "sqlstates.h"
 
 #include "extension/pg/pg.h"
@@ -43,7 +43,8 @@ Status SettingsFile::Apply(const PostgresSettings& settings) {
   }
   // If this fails half way the content on disk is unknown: the next call writes again.
   valid_ = false;
-  Status status = WriteFileDurably(data_directory_ + "/" + kFileName, FormatSettings(settings));
+  Status status =
+      identity::WriteFileDurably(data_directory_ + "/" + kFileName, FormatSettings(settings));
   if (status.ok()) {
     status = ReloadConfiguration();
   }
@@ -93,7 +94,7 @@ Status SettingsFile::CheckInForce() const {
 Status ReloadConfiguration() {
   if (kill(PostmasterPid, SIGHUP) != 0) {
     return Status::Error(sqlstate::kInternalError,
-                         "could not signal the postmaster: " + ErrnoText(errno));
+                         "could not signal the postmaster: " + identity::ErrnoText(errno));
   }
   return Status::Ok();
 }

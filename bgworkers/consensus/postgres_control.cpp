@@ -7,8 +7,8 @@
 #include <map>
 #include <utility>
 
-#include "bgworkers/consensus/postgres_files.h"
 #include "bgworkers/consensus/postgres_guard.h"
+#include "extension/identity/files.h"
 #include "sqlstates.h"
 
 extern "C" {
@@ -110,7 +110,7 @@ Result<int> TerminateClients() {
 Status StopServer(StopMode mode) {
   if (kill(PostmasterPid, mode == StopMode::kImmediate ? SIGQUIT : SIGINT) != 0) {
     return Status::Error(sqlstate::kInternalError,
-                         "could not signal the postmaster: " + ErrnoText(errno));
+                         "could not signal the postmaster: " + identity::ErrnoText(errno));
   }
   return Status::Ok();
 }

@@ -9,9 +9,10 @@
 #include <cstring>
 #include <utility>
 
-#include "bgworkers/consensus/postgres_files.h"
 #include "bgworkers/consensus/postgres_guard.h"
 #include "bgworkers/consensus/postgres_timeline.h"
+#include "bgworkers/consensus/postgres_wal.h"
+#include "extension/identity/files.h"
 #include "sqlstates.h"
 
 extern "C" {
@@ -103,6 +104,7 @@ void FactGatherer::Invalidate() {
   control_read_at_ = 0;
   disk_read_at_ = 0;
   timelines_read_at_ = 0;
+  segments_read_at_ = 0;
   history_of_ = Timeline();
 }
 
@@ -121,6 +123,7 @@ const PostgresFacts& FactGatherer::Gather() {
   GatherReplay();
   GatherHistory();
   GatherNewestTimeline();
+  GatherWalFiles();
   GatherSyncQueue();
   GatherControl();
   GatherDisk();
@@ -163,7 +166,11 @@ void FactGatherer::GatherReceiver() {
   std::memcpy(static_cast<void*>(&copy), WalRcv, sizeof copy);
   SpinLockRelease(&WalRcv->mutex);
 
+  const bool was_running = fact.running;
   fact.running = copy.walRcvState != WALRCV_STOPPED;
+  if (was_running && !fact.running) {
+    timelines_read_at_ = 0;  // it may have brought history files; a pledge reports the newest
+  }
   fact.pid = fact.running ? copy.pid : 0;
   fact.streaming = copy.walRcvState == WALRCV_STREAMING;
   fact.host = fact.running && copy.ready_to_display ? copy.sender_host : "";
@@ -240,6 +247,27 @@ void FactGatherer::GatherNewestTimeline() {
     }
   }
   facts_.newest_known = std::max(facts_.newest_known, facts_.history.timeline);
+}
+
+void FactGatherer::GatherWalFiles() {
+  const auto size = static_cast<uint64_t>(wal_segment_size);
+  // The server removes files below this one only, and says so at once.
+  facts_.wal_floor =
+      std::max(facts_.wal_floor,
+               Lsn(XLogGetLastRemovedSegno() == 0 ? 0 : (XLogGetLastRemovedSegno() + 1) * size));
+  const int64_t now = facts_.gathered_at_ns;
+  if (!facts_.history.end ||
+      (segments_read_at_ != 0 && now - segments_read_at_ < kTimelinesIntervalNs)) {
+    return;
+  }
+  Result<uint64_t> oldest = OldestSegment(".", facts_.history.end.value() / size,
+                                          static_cast<uint32_t>(wal_segment_size));
+  if (!oldest.ok()) {
+    Warn("WAL files", oldest.status());
+    return;
+  }
+  segments_read_at_ = now;
+  facts_.wal_floor = Lsn(oldest.value() * size);
 }
 
 void FactGatherer::GatherSenders() {
@@ -355,7 +383,7 @@ void FactGatherer::GatherDisk() {
   }
   struct statvfs fs;
   if (statvfs("pg_wal", &fs) != 0) {
-    Warn("pg_wal", Status::Error(sqlstate::kIoError, ErrnoText(errno)));
+    Warn("pg_wal", Status::Error(sqlstate::kIoError, identity::ErrnoText(errno)));
     return;
   }
   disk_read_at_ = facts_.gathered_at_ns;

@@ -95,6 +95,10 @@ struct PostgresFacts {
   Lsn write;
   Lsn flush;
 
+  // The oldest WAL that a walsender here can send; zero: not known. Looked up every few seconds,
+  // and never above the truth: the files only go.
+  Lsn wal_floor;
+
   ReplayFact replay;      // in recovery only
   ReceiverFact receiver;  // in recovery only
 
@@ -143,6 +147,7 @@ class FactGatherer {
   void GatherReceiver();
   void GatherReplay();
   void GatherHistory();
+  void GatherWalFiles();
   void GatherNewestTimeline();
   void GatherSenders();
   void GatherBackends();
@@ -164,6 +169,7 @@ class FactGatherer {
   int64_t control_read_at_ = 0;
   int64_t disk_read_at_ = 0;
   int64_t timelines_read_at_ = 0;
+  int64_t segments_read_at_ = 0;
   Timeline history_of_;
   Lsn last_received_;
   int64_t last_received_at_ = 0;

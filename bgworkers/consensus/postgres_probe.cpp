@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "bgworkers/consensus/postgres_control.h"
-#include "bgworkers/consensus/postgres_files.h"
+#include "extension/identity/files.h"
 
 #include "extension/pg/pg.h"
 
@@ -128,7 +128,7 @@ bool ListenerProbe::Connect() {
   if (fd_ < 0) {
     fd_ = socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd_ < 0) {
-      Finish(Result::kDead, "socket: " + ErrnoText(errno));
+      Finish(Result::kDead, "socket: " + identity::ErrnoText(errno));
       return false;
     }
   }
@@ -139,7 +139,7 @@ bool ListenerProbe::Connect() {
   }
   // EAGAIN: the backlog of a Unix socket is full, which a busy postmaster soon empties.
   if (errno != EINPROGRESS && errno != EALREADY && errno != EAGAIN && errno != EINTR) {
-    Finish(Result::kDead, "connect: " + ErrnoText(errno));
+    Finish(Result::kDead, "connect: " + identity::ErrnoText(errno));
   }
   return false;
 }
@@ -157,7 +157,7 @@ ListenerProbe::Result ListenerProbe::Poll(int64_t now_ns, int64_t timeout_ns) {
   if (!sent_) {
     const uint32_t request[2] = {htonl(8), htonl(NEGOTIATE_SSL_CODE)};
     if (send(fd_, request, sizeof request, MSG_NOSIGNAL) != sizeof request) {
-      return Finish(Result::kDead, "send: " + ErrnoText(errno));
+      return Finish(Result::kDead, "send: " + identity::ErrnoText(errno));
     }
     sent_ = true;
   }
@@ -171,7 +171,8 @@ ListenerProbe::Result ListenerProbe::Poll(int64_t now_ns, int64_t timeout_ns) {
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
     return result_;
   }
-  return Finish(Result::kDead, n == 0 ? "connection closed" : "recv: " + ErrnoText(errno));
+  return Finish(Result::kDead,
+                n == 0 ? "connection closed" : "recv: " + identity::ErrnoText(errno));
 }
 
 }  // namespace pgquorum::consensus

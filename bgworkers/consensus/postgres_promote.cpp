@@ -7,9 +7,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "bgworkers/consensus/postgres_files.h"
 #include "bgworkers/consensus/postgres_guard.h"
 #include "bgworkers/consensus/postgres_timeline.h"
+#include "extension/identity/files.h"
 #include "sqlstates.h"
 
 extern "C" {
@@ -37,13 +37,13 @@ Status NotNow(const std::string& message) {
 Status RequestPromotion() {
   const int fd = open(PROMOTE_SIGNAL_FILE, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) {
-    return Status::Error(sqlstate::kIoError,
-                         "could not create file \"" PROMOTE_SIGNAL_FILE "\": " + ErrnoText(errno));
+    return Status::Error(sqlstate::kIoError, "could not create file \"" PROMOTE_SIGNAL_FILE "\": " +
+                                                 identity::ErrnoText(errno));
   }
   close(fd);
   if (kill(PostmasterPid, SIGUSR1) != 0) {
     return Status::Error(sqlstate::kInternalError,
-                         "could not signal the postmaster: " + ErrnoText(errno));
+                         "could not signal the postmaster: " + identity::ErrnoText(errno));
   }
   return Status::Ok();
 }

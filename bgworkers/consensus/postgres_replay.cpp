@@ -164,14 +164,15 @@ Result<bool> WalRecordFollows(const History& history, Lsn from) {
 
 namespace {
 
-// Reads what pg_stat_activity shows: the startup process between two searches for WAL.
+// What pg_stat_activity shows for the startup process; 0: it does not wait.
+uint32_t StartupWaitEvent(int32_t startup_pid) {
+  const PGPROC* proc = startup_pid == 0 ? nullptr : AuxiliaryPidGetProc(startup_pid);
+  return proc == nullptr ? 0 : *const_cast<const volatile uint32*>(&proc->wait_event_info);
+}
+
+// Between two searches for WAL.
 bool StartupWaitsForWal(int32_t startup_pid) {
-  if (startup_pid == 0) {
-    return false;
-  }
-  const PGPROC* proc = AuxiliaryPidGetProc(startup_pid);
-  return proc != nullptr && *const_cast<const volatile uint32*>(&proc->wait_event_info) ==
-                                WAIT_EVENT_RECOVERY_RETRIEVE_RETRY_INTERVAL;
+  return StartupWaitEvent(startup_pid) == WAIT_EVENT_RECOVERY_RETRIEVE_RETRY_INTERVAL;
 }
 
 bool Empty(const char* setting) {
@@ -233,6 +234,12 @@ bool ReplayEndDetector::Poll(const PostgresFacts& facts, int32_t startup_pid) {
   position_ = {facts.replay.timeline, facts.replay.end};
   obstacle_.clear();
   return true;
+}
+
+bool ReplayAwaitsWal(int32_t startup_pid) {
+  const uint32_t event = StartupWaitEvent(startup_pid);
+  return event == WAIT_EVENT_RECOVERY_RETRIEVE_RETRY_INTERVAL ||
+         event == WAIT_EVENT_RECOVERY_WAL_STREAM;
 }
 
 void EndReceiver(const ReceiverFact& receiver) {

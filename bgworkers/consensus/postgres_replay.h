@@ -65,6 +65,9 @@ Result<int> CancelReplayConflicts();
 // read the new configuration it starts another receiver; hence the repetition.)
 void EndReceiver(const ReceiverFact& receiver);
 
+// The startup process has replayed what there is and waits for more, by streaming or by looking.
+bool ReplayAwaitsWal(int32_t startup_pid);
+
 // Ends a replay pause (pg_wal_replay_pause, or hot-standby parameters lower than the primary's:
 // then promotion is the only cure and PostgreSQL pauses again). The delay is lifted by the
 // configuration (PostgresSettings::lift_replay_delay).

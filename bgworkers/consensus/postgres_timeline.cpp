@@ -13,7 +13,7 @@
 #include <optional>
 #include <utility>
 
-#include "bgworkers/consensus/postgres_files.h"
+#include "extension/identity/files.h"
 #include "sqlstates.h"
 
 namespace pgquorum::consensus {
@@ -160,7 +160,7 @@ Result<std::vector<TimelineSwitch>> ReadTimelineHistory(const std::string& data_
     return std::vector<TimelineSwitch>();
   }
   const std::string path = HistoryPath(data_directory, timeline.value());
-  Result<std::optional<std::string>> text = ReadSmallFile(path, kMaxHistorySize);
+  Result<std::optional<std::string>> text = identity::ReadFileIfThere(path, kMaxHistorySize);
   if (!text.ok()) {
     return text.status();
   }
@@ -189,7 +189,7 @@ Result<TimelineFiles> ListTimelineFiles(const std::string& data_directory) {
       continue;
     }
     Result<std::optional<std::string>> text =
-        ReadSmallFile(HistoryPath(data_directory, *id), kMaxHistorySize);
+        identity::ReadFileIfThere(HistoryPath(data_directory, *id), kMaxHistorySize);
     if (!text.ok()) {
       return text.status();
     }
@@ -229,7 +229,7 @@ Status PlaceTimelinePlaceholders(const std::string& data_directory, Timeline cur
   Status status =
       FillGap(data_directory, current.value() + 1, wanted.value(), files.value(), &created);
   if (status.ok() && created > 0) {
-    status = FsyncDirectory(data_directory + "/pg_wal");
+    status = identity::SyncDirectory(data_directory + "/pg_wal");
   }
   return status;
 }
@@ -270,7 +270,7 @@ Result<int> NormalizeTimelines(const std::string& data_directory, Timeline oldes
     }
   }
   if (changed > 0) {
-    if (Status status = FsyncDirectory(data_directory + "/pg_wal"); !status.ok()) {
+    if (Status status = identity::SyncDirectory(data_directory + "/pg_wal"); !status.ok()) {
       return status;
     }
   }
@@ -308,7 +308,8 @@ Result<int> CompleteTimelines(const std::string& data_directory, Timeline timeli
     if (std::binary_search(files.value().real.begin(), files.value().real.end(), id)) {
       continue;
     }
-    Status status = WriteFileDurably(HistoryPath(data_directory, id), HistoryText(ancestors, i));
+    Status status =
+        identity::WriteFileDurably(HistoryPath(data_directory, id), HistoryText(ancestors, i));
     if (!status.ok()) {
       return status;
     }
@@ -318,7 +319,7 @@ Result<int> CompleteTimelines(const std::string& data_directory, Timeline timeli
   }
   Status status = FillGap(data_directory, 2, timeline.value(), files.value(), &changed);
   if (status.ok() && changed > 0) {
-    status = FsyncDirectory(data_directory + "/pg_wal");
+    status = identity::SyncDirectory(data_directory + "/pg_wal");
   }
   if (!status.ok()) {
     return status;

@@ -30,6 +30,8 @@ NodeReport Agent::MakeReport(const Context& c) const {
   r.wants_resume = state_ == AgentState::kResuming && f.replay_settled && c.Stopped();
   r.wants_step_down = f.wants_step_down;
   r.history = f.history;
+  r.newest_timeline = f.newest_timeline;
+  r.wal_floor = f.wal_floor;
   r.receiver_running = f.receiver_running;
   r.upstream = f.upstream;
   r.upstream_timeline = f.upstream_timeline;

@@ -78,8 +78,13 @@ void Coordinator::AnswerResume(const In& in, Out& out) {
   const NodeReport* report = FreshReport(in, in.cluster.rule().primary);
   if (report != nullptr && report->wants_resume && report->boot != app.boot &&
       report->known_epoch == app.epoch && report->pledge_epoch <= app.epoch) {
-    Propose(in, out,
-            Resume{app.epoch, report->node, report->boot, HighestReportedTimeline(in), in.wall_us});
+    Timeline floor = HighestReportedTimeline(in);
+    if (!CanBegin(*report, floor)) {
+      out.waiting_for = in.cluster.NameOf(report->node) + " has a history file of timeline " +
+                        std::to_string(report->newest_timeline.value()) + ", too far ahead";
+      return;
+    }
+    Propose(in, out, Resume{app.epoch, report->node, report->boot, floor, in.wall_us});
   }
 }
 

@@ -75,7 +75,8 @@ void Coordinator::DoRecruit(const In& in, Out& out) {
   // The wanted node cannot get the tail: a node that has it.
   const Recruit* other = nullptr;
   for (const Recruit& r : recruits) {
-    if (r.alive && r.position == best->position && r.report->wal_writable) {
+    if (r.alive && r.position == best->position && r.report->wal_writable &&
+        CanBegin(*r.report, HighestReportedTimeline(in))) {
       other = &r;
     }
   }
@@ -149,9 +150,10 @@ const Coordinator::Recruit* Coordinator::Prefer(const In& in,
                            // The lowest id at last, so that every leader chooses the same.
                            ~r.node.value());
   };
+  Timeline floor = HighestReportedTimeline(in);
   const Recruit* best = nullptr;
   for (const Recruit& r : recruits) {
-    bool fit = r.alive && r.report->repair == Repair::kNone &&
+    bool fit = r.alive && r.report->repair == Repair::kNone && CanBegin(*r.report, floor) &&
                (r.report->wal_writable || r.node == target);
     if (fit && (best == nullptr || rank(r) > rank(*best))) {
       best = &r;

@@ -44,15 +44,31 @@ inline bool Healthy(const NodeReport& report) {
          !report.wants_step_down;
 }
 
+// How far a leftover history file may lie ahead of every timeline in use. A promotion needs a file
+// for each id in between, on every node and for ever: one stray file must not cost the cluster
+// that.
+inline constexpr uint32_t kMaxTimelineStep = 1000;
+
 // Above it timelines are assigned.
 inline Timeline HighestReportedTimeline(const CoordinatorInputs& in) {
-  Timeline highest;
+  Timeline used = in.cluster.highest_timeline();
   for (const auto& [node, view] : in.peers) {
     if (view.report) {
-      highest = std::max({highest, view.report->history.timeline, view.report->receive_timeline});
+      used = std::max({used, view.report->history.timeline, view.report->receive_timeline});
+    }
+  }
+  Timeline highest = used;
+  for (const auto& [node, view] : in.peers) {
+    if (view.report && view.report->newest_timeline.value() <= used.value() + kMaxTimelineStep) {
+      highest = std::max(highest, view.report->newest_timeline);
     }
   }
   return highest;
+}
+
+// The node's server can come out on the id that is assigned next.
+inline bool CanBegin(const NodeReport& report, Timeline floor) {
+  return report.newest_timeline <= floor;
 }
 
 inline void WakeAt(CoordinatorOutput& out, TimeNs now, TimeNs at) {

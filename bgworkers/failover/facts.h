@@ -59,6 +59,10 @@ struct LocalFacts {
   // Standby: timeline and end of replay. Primary: timeline and flushed end of the WAL. Ancestors
   // from the timeline history file.
   History history;
+  // The newest id that a history file here has, leftovers of other histories included: a promotion
+  // here can only come out above it.
+  Timeline newest_timeline;
+  Lsn wal_floor;  // the oldest WAL on disk that a standby can still be sent
   // Where replay ended when this boot first came to the end of its local WAL, before anything was
   // received; zero until then.
   Lsn boot_end;

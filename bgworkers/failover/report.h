@@ -87,6 +87,11 @@ struct NodeReport {
   std::string state;   // the agent's state, for people
   std::string detail;  // one line, for people
 
+  // The newest id that a history file of the node has; an assigned timeline must be above it.
+  Timeline newest_timeline;
+  // The oldest WAL that the node can still send: a standby that needs older must be cloned.
+  Lsn wal_floor;
+
   bool operator==(const NodeReport&) const = default;
 };
 

@@ -1,5 +1,6 @@
 // pgquorum node start | stop: pg_ctl with the node's places filled in.
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include "extension/cli/commands.h"
 #include "extension/cli/console.h"
 #include "extension/cli/server.h"
+#include "extension/hooks/boot/member.h"
 #include "extension/identity/files.h"
 #include "extension/identity/identity.h"
 
@@ -61,6 +63,20 @@ Result<Node> OpenNode(const NodeOptions& options) {
   return Node{installation.value(), directory.value()};
 }
 
+// A server killed in the middle of a rewind leaves another node's configuration, or none, and a
+// directory that no server opens. With its own configuration it loads pgquorum, which goes on with
+// the repair.
+Status PutConfigurationBack(const Node& node, const std::string& state_setting) {
+  const std::string data = node.directory.data.string();
+  const std::string setting = state_setting.empty() ? "" : Absolute(state_setting).string();
+  const std::optional<std::string> state = boot::FindUnfinishedRepair(data, setting);
+  if (!state) {
+    return Status::Ok();
+  }
+  Say("the last repair of " + data + " is unfinished: putting this node's configuration back");
+  return boot::RestoreNodeFiles(data, *state);
+}
+
 Command PgCtl(const Node& node, const std::string& verb, int timeout_s) {
   Command command;
   command.argv = {node.installation.Program("pg_ctl"), verb, "-D",
@@ -79,6 +95,9 @@ Status NodeStart(const StartOptions& options) {
   if (const auto running = FindRunningServer(node.value().directory.data)) {
     return WrongState("the server of " + node.value().directory.data.string() +
                       " runs already (process " + std::to_string(running->pid) + ")");
+  }
+  if (Status s = PutConfigurationBack(node.value(), options.state_directory); !s.ok()) {
+    return s;
   }
   const fs::path log =
       options.log.empty() ? LogFile(node.value().directory) : Absolute(options.log);

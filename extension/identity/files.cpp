@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace pgquorum::identity {
 
@@ -41,14 +42,6 @@ std::string DirectoryOf(const std::string& path) {
     return ".";
   }
   return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-Status SyncDirectory(const std::string& path) {
-  Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory.valid() || ::fsync(directory.get()) != 0) {
-    return Failed("fsync directory", path, errno);
-  }
-  return Status::Ok();
 }
 
 Status WriteAll(int fd, const std::string& path, std::string_view content) {
@@ -95,6 +88,18 @@ Status WriteWithMode(const std::string& path, std::string_view content, mode_t m
 
 }  // namespace
 
+std::string ErrnoText(int error) {
+  return std::strerror(error);
+}
+
+Status SyncDirectory(const std::string& path) {
+  Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.valid() || ::fsync(directory.get()) != 0) {
+    return Failed("fsync directory", path, errno);
+  }
+  return Status::Ok();
+}
+
 Result<std::string> ReadFile(const std::string& path, std::size_t max_bytes) {
   Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.valid()) {
@@ -118,6 +123,17 @@ Result<std::string> ReadFile(const std::string& path, std::size_t max_bytes) {
       return Failed("read file", path, EFBIG);
     }
   }
+}
+
+Result<std::optional<std::string>> ReadFileIfThere(const std::string& path, std::size_t max_bytes) {
+  Result<std::string> content = ReadFile(path, max_bytes);
+  if (content.ok()) {
+    return std::optional<std::string>(std::move(content).value());
+  }
+  if (content.status().sqlstate() == "58P01") {
+    return std::optional<std::string>();
+  }
+  return content.status();
 }
 
 Status WriteFileDurably(const std::string& path, std::string_view content) {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <utility>
 
-#include "bgworkers/consensus/postgres_files.h"
+#include "bgworkers/consensus/pledge_file.h"
 #include "bgworkers/consensus/postgres_guard.h"
 #include "bgworkers/consensus/postgres_timeline.h"
 #include "bgworkers/consensus/test/ops_json.h"

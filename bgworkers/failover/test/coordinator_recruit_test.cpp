@@ -37,6 +37,51 @@ TEST(Coordinator, ALeavingMemberIsThePrimaryOnlyWhenNobodyElseCan) {
   EXPECT_EQ(b.Proposed<Appoint>()->node, kC);
 }
 
+TEST(Coordinator, AssignsAboveLeftoverHistoryFiles) {
+  Bench b;
+  b.log.RevokeIt();
+  b.Kill(kA);
+  b.Pledge(kB, {Timeline(2), Lsn(500)});
+  b.Pledge(kC, {Timeline(2), Lsn(500)});
+  b.peers[kC].report->newest_timeline = Timeline(9);  // of a history that nobody follows
+  b.Step();
+  ASSERT_NE(b.Proposed<Appoint>(), nullptr) << b.out.waiting_for;
+  EXPECT_EQ(b.Proposed<Appoint>()->timeline_floor, Timeline(9));
+  b.ApplyProposed<Appoint>();
+  EXPECT_EQ(b.log.state.appointment().timeline, Timeline(10));
+}
+
+TEST(Coordinator, OneStrayHistoryFileCostsOnlyItsNode) {
+  Bench b;
+  b.log.RevokeIt();
+  b.Kill(kA);
+  b.Pledge(kB, {Timeline(2), Lsn(500)});
+  b.Pledge(kC, {Timeline(2), Lsn(600)});
+  b.peers[kC].report->newest_timeline = Timeline(2'000'000'000);
+  b.Step();
+  // The tail is on the stray node, and is fetched; the promotion is not its own.
+  ASSERT_NE(b.Proposed<FetchTail>(), nullptr) << b.out.waiting_for;
+  EXPECT_EQ(b.Proposed<FetchTail>()->node, kB);
+
+  Bench resuming;
+  NodeReport a = resuming.Normal(kA);
+  a.pg = PgState::kStandby;
+  a.boot = BootId(99);
+  a.wants_resume = true;
+  a.newest_timeline = Timeline(9);
+  resuming.Report(a);
+  resuming.Step();
+  ASSERT_NE(resuming.Proposed<Resume>(), nullptr);
+  EXPECT_EQ(resuming.Proposed<Resume>()->timeline_floor, Timeline(9));
+
+  Bench stray;
+  a.newest_timeline = Timeline(2'000'000'000);
+  stray.Report(a);
+  stray.Step();
+  EXPECT_EQ(stray.Proposed<Resume>(), nullptr);
+  EXPECT_NE(stray.out.waiting_for.find("too far ahead"), std::string::npos);
+}
+
 TEST(Coordinator, LaterTimelineBeatsLongerWal) {
   Bench b;
   b.log.RevokeIt();

@@ -66,24 +66,22 @@ bool IsHistoryName(const std::string& name) {
 // places where the state directory can be tells whose directory this is.
 Membership InterruptedRepair(const std::string& data_directory, std::string_view state_setting,
                              const identity::Marker& marker, Membership otherwise) {
-  for (const std::string& state : {std::string(state_setting), marker.state_directory,
-                                   identity::StateDirectory("", data_directory)}) {
-    Result<identity::Intent> intent =
-        identity::Load<identity::Intent>(state + "/" + identity::kIntentFile);
-    Result<identity::NodeIdentity> id =
-        identity::Load<identity::NodeIdentity>(state + "/" + identity::kIdentityFile);
-    Result<identity::Marker> own = identity::Load<identity::Marker>(
-        state + "/" + identity::kConfDirectory + "/" + identity::kMarkerFile);
-    if (intent.ok() && intent.value().touched && id.ok() && own.ok() &&
-        id.value().cluster_id == marker.cluster_id && own.value().state_directory == state) {
-      Membership membership;
-      membership.kind = Membership::Kind::kMember;
-      membership.marker = own.value();
-      membership.identity = id.value();
-      return membership;
-    }
+  std::optional<std::string> state = FindUnfinishedRepair(data_directory, state_setting);
+  if (!state) {
+    return otherwise;
   }
-  return otherwise;
+  Result<identity::NodeIdentity> id =
+      identity::Load<identity::NodeIdentity>(*state + "/" + identity::kIdentityFile);
+  Result<identity::Marker> own = identity::Load<identity::Marker>(
+      *state + "/" + identity::kConfDirectory + "/" + identity::kMarkerFile);
+  if (!id.ok() || !own.ok() || id.value().cluster_id != marker.cluster_id) {
+    return otherwise;
+  }
+  Membership membership;
+  membership.kind = Membership::Kind::kMember;
+  membership.marker = own.value();
+  membership.identity = id.value();
+  return membership;
 }
 
 Membership CheckMarker(const identity::Marker& marker, std::string_view state_setting,
@@ -151,6 +149,24 @@ bool LockStateDirectory(const std::string& state_directory, std::string* error) 
     return false;
   }
   return true;  // the descriptor stays open on purpose
+}
+
+std::optional<std::string> FindUnfinishedRepair(const std::string& data_directory,
+                                                std::string_view state_setting) {
+  Result<identity::Marker> marker =
+      identity::Load<identity::Marker>(data_directory + "/" + identity::kMarkerFile);
+  for (const std::string& state :
+       {std::string(state_setting), marker.ok() ? marker.value().state_directory : std::string(),
+        identity::StateDirectory("", data_directory)}) {
+    Result<identity::Intent> intent =
+        identity::Load<identity::Intent>(state + "/" + identity::kIntentFile);
+    Result<identity::Marker> own = identity::Load<identity::Marker>(
+        state + "/" + identity::kConfDirectory + "/" + identity::kMarkerFile);
+    if (intent.ok() && intent.value().touched && own.ok() && own.value().state_directory == state) {
+      return state;
+    }
+  }
+  return std::nullopt;
 }
 
 Status SaveNodeFiles(const std::string& data_directory, const std::string& state_directory) {

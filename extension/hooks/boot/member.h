@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -33,6 +34,11 @@ bool LockStateDirectory(const std::string& state_directory, std::string* error);
 Status SaveNodeFiles(const std::string& data_directory, const std::string& state_directory);
 // The other direction, after a rewind or re-clone.
 Status RestoreNodeFiles(const std::string& data_directory, const std::string& state_directory);
+
+// The state directory whose repair of this data directory has begun and not ended, or nothing. The
+// marker need not be readable, nor this node's: pg_rewind may have replaced or emptied it.
+std::optional<std::string> FindUnfinishedRepair(const std::string& data_directory,
+                                                std::string_view state_setting);
 
 // The pgquorum.conf of a start: follow nobody. The generation tells that the file is included and
 // not overridden.

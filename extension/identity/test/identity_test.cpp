@@ -138,12 +138,6 @@ TEST(StateDirectory, DefaultsToANeighbourOfTheDataDirectory) {
   EXPECT_EQ(StateDirectory("/state", "/data"), "/state");
 }
 
-TEST(Files, WriteFailureLeavesTheOldContent) {
-  Status status = WriteFileDurably("/tmp/no-such-directory-pgquorum/file", "x");
-  EXPECT_EQ(status.sqlstate(), "58P01");
-  EXPECT_FALSE(MakeDirectory("/dev/null").ok());
-}
-
 TEST(Peers, ParsesWhatItFormatsAndRefusesTheRest) {
   Peers peers;
   peers.cluster_id = 5;
