@@ -31,7 +31,7 @@ namespace pgquorum::shared {
 
 inline constexpr uint32_t kMagic = 0x5047514d;  // "PGQM"
 // Raised with every change of the layout: the two libraries of a half-done upgrade must not mix.
-inline constexpr uint32_t kLayout = 1;
+inline constexpr uint32_t kLayout = 2;
 
 inline constexpr std::size_t kMaxMembers = 16;
 inline constexpr std::size_t kMaxHistory = 64;
@@ -193,6 +193,14 @@ struct RaftView {
   uint64_t fsync_latency_p99_us;
 };
 
+// Whether a member may stream from this node now, as far as its last report tells.
+enum class Admission : uint8_t {
+  kUnknown = 0,  // this node is no primary, or the member has not reported
+  kFits = 1,
+  kPledged = 2,   // it has promised itself to a later epoch
+  kDiverged = 3,  // its WAL is not part of this node's history
+};
+
 struct MemberView {
   uint64_t raft_node_id;  // 0: the entry is unused
   Name name;
@@ -211,7 +219,7 @@ struct MemberView {
   uint8_t connected;    // this node has a live connection to it (1 for itself)
   uint8_t is_self;
   uint8_t pending_restart;
-  uint8_t padding;
+  Admission admission;
   uint32_t timeline;
   uint64_t boot_id;
   uint64_t flush_lsn;  // WAL on its disk

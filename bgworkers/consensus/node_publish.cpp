@@ -134,6 +134,10 @@ void Node::FillMember(shared::MemberView& out, const failover::Member& member, T
   } else {
     out.role = member.info.voting ? shared::MemberRole::kStandby : shared::MemberRole::kObserver;
   }
+  if (server_.facts().pg == failover::PgState::kPrimary && view != nullptr && view->report) {
+    out.admission = static_cast<shared::Admission>(
+        JudgeAdmission(*cluster_, server_.facts().history, &*view->report));
+  }
   if (view == nullptr || !view->report) {
     return;
   }

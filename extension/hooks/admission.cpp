@@ -4,6 +4,7 @@
 
 extern "C" {
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "replication/walsender.h"
 #include "utils/acl.h"
@@ -43,6 +44,65 @@ void Refuse(shared::Root* root, int level) {
            errhint("Connect to another node, or try again; administrators are admitted.")));
 }
 
+// "node2.t7" in its parts. PostgreSQL compares the names of standbys without regard to case.
+struct CountedName {
+  bool counts;
+  const char* node;  // not terminated
+  std::size_t length;
+  uint32_t timeline;
+};
+
+CountedName Parse(const char* name) {
+  const char* dot = strrchr(name, '.');
+  if (dot == nullptr || dot == name || (dot[1] != 't' && dot[1] != 'T') || dot[2] < '0' ||
+      dot[2] > '9') {
+    return {false, name, 0, 0};
+  }
+  char* end = nullptr;
+  unsigned long timeline = strtoul(dot + 2, &end, 10);
+  bool counts = *end == '\0' && timeline <= PG_UINT32_MAX;
+  return {counts, name, static_cast<std::size_t>(dot - name), static_cast<uint32_t>(timeline)};
+}
+
+bool IsOf(const CountedName& name, const char* node) {
+  return strlen(node) == name.length && pg_strncasecmp(node, name.node, name.length) == 0;
+}
+
+const shared::MemberView* Find(const shared::NodeView& view, const CountedName& name) {
+  for (uint32_t i = 0; i < view.member_count; ++i) {
+    if (IsOf(name, view.members[i].name.data)) {
+      return &view.members[i];
+    }
+  }
+  return nullptr;
+}
+
+template <typename... Arguments>
+[[noreturn]] void RefuseReplication(shared::Root* root, const Replication& connection, int sqlstate,
+                                    const char* detail, Arguments... arguments) {
+  root->counters.connections_refused.fetch_add(1, std::memory_order_relaxed);
+  ereport(FATAL,
+          (errcode(sqlstate),
+           errmsg("replication under the name \"%s\" is refused", connection.application_name),
+           errdetail_internal(detail, arguments...)));
+  pg_unreachable();
+}
+
+void CheckTimeline(shared::Root* root, const Replication& connection, const CountedName& name) {
+  if (RecoveryInProgress()) {
+    if (name.timeline != 0) {
+      RefuseReplication(root, connection, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "%s",
+                        "This server is not the primary.");
+    }
+    return;
+  }
+  uint32_t timeline = GetWALInsertionTimeLine();
+  if (name.timeline != timeline) {
+    RefuseReplication(root, connection, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                      "This server writes timeline %u.", timeline);
+  }
+}
+
 }  // namespace
 
 void CheckLogin(const char* user) {
@@ -52,22 +112,43 @@ void CheckLogin(const char* user) {
   }
 }
 
-void CheckReplicationName(const char* user, const char* application_name, const char* certificate) {
+void CheckReplication(const Replication& connection) {
   shared::Root* root = shmem::Attach();
   if (root == nullptr || root->boot.mode == shared::Mode::kStandalone || !am_walsender ||
-      strcmp(user, kReplicator) != 0 || application_name == nullptr || certificate == nullptr) {
+      connection.application_name == nullptr) {
     return;
   }
-  const char* timeline = strstr(application_name, ".t");
-  if (timeline == nullptr) {
-    return;  // not a name that counts: base backups, receivers for other purposes
+  static shared::NodeView view;  // too large for the stack
+  CountedName name = Parse(connection.application_name);
+  bool known = root->node.Read(view) && view.member_count > 0;
+  if (!name.counts) {
+    return;  // base backups, receivers for other purposes
   }
-  auto length = static_cast<std::size_t>(timeline - application_name);
-  if (strlen(certificate) != length || strncmp(certificate, application_name, length) != 0) {
-    ereport(FATAL,
-            (errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-             errmsg("replication under the name \"%s\" is refused", application_name),
-             errdetail("The certificate of the connection belongs to node \"%s\".", certificate)));
+  const shared::MemberView* member = known ? Find(view, name) : nullptr;
+  if (strcmp(connection.user, kReplicator) != 0) {
+    if (member != nullptr) {
+      RefuseReplication(root, connection, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+                        "Only %s may use the name of a member.", kReplicator);
+    }
+    return;  // somebody else's standby
+  }
+  if (connection.certificate != nullptr && !IsOf(name, connection.certificate)) {
+    RefuseReplication(root, connection, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+                      "The certificate of the connection belongs to node \"%s\".",
+                      connection.certificate);
+  }
+  if (known && member == nullptr) {
+    RefuseReplication(root, connection, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+                      "It is no member of cluster \"%s\".", root->boot.cluster_name.data);
+  }
+  CheckTimeline(root, connection, name);
+  if (member != nullptr && member->admission == shared::Admission::kPledged) {
+    RefuseReplication(root, connection, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "%s",
+                      "The node has promised itself to a later epoch than this server's.");
+  }
+  if (member != nullptr && member->admission == shared::Admission::kDiverged) {
+    RefuseReplication(root, connection, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "%s",
+                      "Its WAL is not part of this server's history.");
   }
 }
 

@@ -8,11 +8,26 @@ namespace pgquorum::admission {
 // pass.
 void CheckLogin(const char* user);
 
-// A member that streams under the name of another would acknowledge in its place: the name that
-// counts
-// ("node2.t7", in synchronous_standby_names) must be of the node that the certificate names. Raises
-// FATAL 28000. `certificate` is null without TLS: then nothing is compared.
-void CheckReplicationName(const char* user, const char* application_name, const char* certificate);
+// A replication connection under a name that counts for commits ("node2.t7", the form of the names
+// in synchronous_standby_names) is the standby's word that it follows the appointment of timeline 7
+// and that its WAL is part of that history. It is believed only when
+// - the connection is of pgquorum_replicator, and the certificate names that node (without TLS
+// there
+//   is none to compare),
+// - the node is a member,
+// - this server is the primary and writes that very timeline: the name of an earlier appointment is
+//   refused, and so is the history that goes with it. In recovery only ".t0" is accepted, by which
+//   a recruit fetches its missing WAL from another one,
+// - nothing that the member has reported contradicts it: a pledge to a later epoch, or WAL that
+// this
+//   server has not.
+// Other names do not count and may stream. Raises FATAL, 28000 or 55000.
+struct Replication {
+  const char* user;
+  const char* application_name;  // null: none
+  const char* certificate;       // null: no TLS
+};
+void CheckReplication(const Replication& connection);
 
 // Before a statement of a session: 57P03 when the node has stopped serving clients since. Sessions
 // outlive the promotion of a standby, and rows that a later failover could take back must not be
