@@ -76,7 +76,9 @@ HealthVerdict JudgeStandby(const HealthInputs& in, const NodeReport& report) {
 
 }  // namespace
 
-HealthVerdict JudgeHealth(const HealthInputs& in) {
+namespace {
+
+HealthVerdict JudgeWork(const HealthInputs& in) {
   const failover::Member* member = in.cluster.FindMember(in.node);
   if (member == nullptr || in.view == nullptr || !in.view->report) {
     return Verdict(Health::kUnknown, -1, "no report was received");
@@ -111,6 +113,18 @@ HealthVerdict JudgeHealth(const HealthInputs& in) {
                        : JudgeStandby(in, report);
   }
   return Verdict(Health::kUnknown, -1, "unknown state");
+}
+
+}  // namespace
+
+HealthVerdict JudgeHealth(const HealthInputs& in) {
+  HealthVerdict v = JudgeWork(in);
+  if (v.health == Health::kHealthy && !in.view->report->warning.empty()) {
+    v.health = Health::kDegraded;
+    v.score = std::min(v.score, 80);
+    v.reason = in.view->report->warning;
+  }
+  return v;
 }
 
 }  // namespace pgquorum::consensus

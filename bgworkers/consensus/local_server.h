@@ -45,6 +45,9 @@ class LocalServer {
   // The oldest WAL that the upstream has by its own word; zero: not known. Before Refresh().
   void SetUpstreamFloor(Lsn floor) { upstream_floor_ = floor; }
 
+  // Something that people should see to, shown with the health; empty: nothing.
+  void SetWarning(std::string warning) { facts_.warning = std::move(warning); }
+
   // Carries out one action; what could not be done stands in facts().detail and the log.
   void Execute(const failover::Action& action, const failover::ClusterState& cluster);
 

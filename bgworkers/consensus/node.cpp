@@ -10,6 +10,7 @@ extern "C" {
 #include <utility>
 
 #include "bgworkers/consensus/node.h"
+#include "bgworkers/consensus/wall_clock.h"
 #include "bgworkers/transport/pki.h"
 
 namespace pgquorum::consensus {
@@ -123,6 +124,9 @@ Status Node::StartTransport() {
   options.advertise_host = me.raft.host;
   options.pki_directory = options_.state_directory + "/" + identity::kPkiDirectory;
   options.insecure = !options_.tls;
+  if (options_.tls) {
+    certificates_.emplace(options.pki_directory, me.node_name);
+  }
   transport_ = std::make_unique<transport::Transport>(std::move(options), std::move(callbacks));
   Result<identity::Peers> peers =
       identity::Load<identity::Peers>(options_.state_directory + "/" + identity::kPeersFile);
@@ -196,6 +200,7 @@ TimeNs Node::Turn() {
   if (now >= slots_due_) {
     slots_due_ = now + kSlotsInterval;
     ReconcileSlots();
+    WatchCertificates();
   }
   if (report_now_ || now >= report_due_) {
     SendReport(now);
@@ -219,6 +224,33 @@ bool Node::Settled() const {
   bool list_pending = facts.pg == failover::PgState::kPrimary &&
                       (facts.list_version != cluster_->rule().version || !facts.list_confirmed);
   return !list_pending && cluster_->PendingRequest() == nullptr;
+}
+
+// New files are taken over by a new start of the worker, a second without it: gRPC reads
+// certificates once. The server reads its own at a reload.
+void Node::WatchCertificates() {
+  if (!certificates_) {
+    return;
+  }
+  CertificateFinding finding = certificates_->Look(UnixMicroseconds() / 1'000'000);
+  if (!finding.problem.empty()) {
+    ereport(WARNING, (errmsg("pgquorum: the new certificate files are not used: %s",
+                             finding.problem.c_str())));
+  }
+  if (finding.warning != certificate_warning_) {
+    certificate_warning_ = finding.warning;
+    if (!finding.warning.empty()) {
+      ereport(WARNING, (errmsg("pgquorum: %s", finding.warning.c_str())));
+    }
+    server_.SetWarning(finding.warning);
+  }
+  if (finding.replaced) {
+    Status reloaded = ReloadConfiguration();
+    if (!reloaded.ok()) {
+      ereport(LOG, (errmsg("pgquorum: %s", reloaded.message().c_str())));
+    }
+    fatal_ = Status::Error("57P01", "the certificates were replaced");
+  }
 }
 
 void Node::ReconcileSlots() {

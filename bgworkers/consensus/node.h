@@ -18,6 +18,7 @@
 
 #include "base/random.h"
 #include "base/status.h"
+#include "bgworkers/consensus/certificates.h"
 #include "bgworkers/consensus/cluster_machine.h"
 #include "bgworkers/consensus/inbox.h"
 #include "bgworkers/consensus/local_server.h"
@@ -93,6 +94,7 @@ class Node {
   Status StartTransport();
   void Bootstrap();
   void ReconcileSlots();
+  void WatchCertificates();
   bool Settled() const;
 
   // node_messages.cpp
@@ -133,6 +135,7 @@ class Node {
   void RemoveMember(shared::RequestSlot* slot);
   void SetPriority(shared::RequestSlot* slot);
   void PauseFailover(shared::RequestSlot* slot);
+  void ChangeSetting(shared::RequestSlot* slot);
   // A proposal of a backend. One that the Raft leader did not take for a passing reason is repeated
   // until the backend gives up.
   struct Proposal {
@@ -151,6 +154,7 @@ class Node {
   // node_publish.cpp
   void Publish(failover::TimeNs now);
   void PublishHistory();
+  void PublishSettings();
   void FillRaft(shared::NodeView& view) const;
   void FillMember(shared::MemberView& out, const failover::Member& member,
                   failover::TimeNs now) const;
@@ -198,6 +202,8 @@ class Node {
   std::vector<Proposal> repeated_;
   failover::TimeNs repeat_due_ = 0;
   bool bootstrap_proposed_ = false;
+  std::optional<CertificateWatch> certificates_;  // none without TLS
+  std::string certificate_warning_;
   std::optional<Status> fatal_;
 };
 

@@ -32,6 +32,7 @@ NodeReport Agent::MakeReport(const Context& c) const {
   r.history = f.history;
   r.newest_timeline = f.newest_timeline;
   r.wal_floor = f.wal_floor;
+  r.warning = f.warning;
   r.receiver_running = f.receiver_running;
   r.upstream = f.upstream;
   r.upstream_timeline = f.upstream_timeline;

@@ -144,7 +144,7 @@ auto Tie(Is<NodeReport> auto& v) {
                   v.replay_lag_ms, v.marker, v.checkpointed, v.list_epoch, v.list_version,
                   v.list_confirmed, v.gate_open, v.drained, v.drained_lsn, v.listener_ok,
                   v.wal_writable, v.clients_admitted, v.stalled_ms, v.connections, v.uptime_s,
-                  v.state, v.detail, v.newest_timeline, v.wal_floor);
+                  v.state, v.detail, v.newest_timeline, v.wal_floor, v.warning);
 }
 auto Tie(Is<LeaseRequest> auto& v) {
   return std::tie(v.node, v.boot, v.epoch, v.membership_version, v.sequence);

@@ -100,6 +100,7 @@ struct LocalFacts {
   uint32_t connections = 0;
   uint64_t uptime_s = 0;
   std::string detail;
+  std::string warning;  // what will be a failure if nobody acts; empty: nothing
 
   Position position() const { return {history.timeline, history.end}; }
 };

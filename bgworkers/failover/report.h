@@ -91,6 +91,7 @@ struct NodeReport {
   Timeline newest_timeline;
   // The oldest WAL that the node can still send: a standby that needs older must be cloned.
   Lsn wal_floor;
+  std::string warning;  // what will be a failure if nobody acts, for people
 
   bool operator==(const NodeReport&) const = default;
 };

@@ -143,6 +143,14 @@ TEST_F(HealthPolicy, SilenceIsUnknownAndARefusedListenerIsFailed) {
   EXPECT_EQ(JudgeHealth({cluster_, NodeId(2), nullptr, &primary_, kNow}).health, Health::kUnknown);
 }
 
+TEST_F(HealthPolicy, AWarningDegradesWhatIsHealthyOtherwise) {
+  primary_.report->warning = standby_.report->warning = "the node's certificate expires tomorrow";
+  EXPECT_EQ(Judge(1).health, Health::kDegraded);
+  EXPECT_EQ(Judge(1).reason, "the node's certificate expires tomorrow");
+  standby_.report->receiver_running = false;
+  EXPECT_EQ(Judge(2).reason, "it does not stream from the primary");
+}
+
 TEST_F(HealthPolicy, QuarantinedNodeIsFencedWithItsReason) {
   standby_.report->repair = failover::Repair::kQuarantined;
   standby_.report->detail = "the pledge file is damaged";

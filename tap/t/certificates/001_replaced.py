@@ -1,0 +1,61 @@
+#!/usr/bin/python3
+"""Certificate files replaced under a running node."""
+import os
+import pathlib
+import tempfile
+
+from pgquorum_tap import main
+from pgquorum_tap.cluster import NOT_YET, run
+from pgquorum_tap.waiting import wait_for
+
+
+def replace(path, text):
+    """As an administrator should: whole, with owner and mode of before."""
+    before = path.stat()
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text, encoding="ascii")
+    os.chown(fresh, before.st_uid, before.st_gid)
+    fresh.chmod(before.st_mode & 0o777)
+    fresh.rename(path)
+
+
+def certificate(pki, days):
+    """A new certificate for the node's key, by the cluster's authority."""
+    with tempfile.TemporaryDirectory() as directory:
+        request, made = pathlib.Path(directory, "csr"), pathlib.Path(directory, "crt")
+        run("openssl", "x509", "-x509toreq", "-in", pki / "node.crt", "-key", pki / "node.key", "-copy_extensions", "copy",
+            "-out", request)
+        run("openssl", "x509", "-req", "-in", request, "-CA", pki / "ca.crt", "-CAkey", pki / "ca.key", "-days", days,
+            "-copy_extensions", "copy", "-out", made)
+        return made.read_text()
+
+
+def a_certificate_is_replaced_while_all_goes_on(test):
+    cluster = test.cluster()
+    primary = cluster.await_primary()
+    for node in (cluster.standbys()[0], primary):
+        pki = cluster.nodes[node].state / "pki"
+        old = (pki / "node.crt").read_text()
+        postmaster = cluster.postmaster(node)
+
+        def judged(wanted, node=node):
+            return [(status, reason) for name, status, reason in cluster.sql(
+                "SELECT node_id, status, reason FROM system.cluster_health", node=node)
+                    if name == node and status == wanted]
+        replace(pki / "node.crt", certificate(pki, 10))
+        found = wait_for(lambda: judged("degraded"), f"{node} is degraded", 60, NOT_YET)
+        assert "certificate expires on" in found[0][1], found
+        # Not usable: the one in use stays, and the log says so.
+        replace(pki / "node.crt", "nonsense")
+        log = cluster.nodes[node].log
+        wait_for(lambda: "the new certificate files are not used" in log.read_text(errors="replace"), "the log says so", 30)
+        replace(pki / "node.crt", old)
+        wait_for(lambda: judged("healthy"), f"{node} is healthy", 60, NOT_YET)
+        assert cluster.postmaster(node) == postmaster
+    cluster.await_healthy()
+    assert cluster.primary() == primary
+    assert cluster.value("SELECT count(*) FROM system.failover_history WHERE kind = 'failover'") == 0
+    cluster.sql("CREATE TABLE works ()")
+
+
+main(a_certificate_is_replaced_while_all_goes_on)
