@@ -3,7 +3,7 @@
 // Who writes what:
 //   Boot       the postmaster, once, in shmem_startup_hook, before any child exists
 //   Gate       the consensus worker; read by every backend at commit and at authentication
-//   NodeView, HistoryView
+//   NodeView, HistoryView, SettingsView
 //              the consensus worker (SeqLocked); read by the SQL views
 //   Counters   everybody, by atomic addition
 //   Requests   claimed by backends, answered by the consensus worker (extension/request_queue.h)
@@ -303,6 +303,23 @@ struct HistoryView {
   HistoryEntry entries[kMaxHistory];  // newest first
 };
 
+// Settings of the cluster, from the applied log.
+inline constexpr std::size_t kMaxSettings = 40;
+
+struct SettingView {
+  Name name;
+  Name value;
+  Name default_value;
+  Text<8> unit;
+  Text<96> allowed;
+};
+
+struct SettingsView {
+  uint32_t count;
+  uint32_t padding;
+  SettingView entries[kMaxSettings];  // by name
+};
+
 // ---- counters --------------------------------------------------------------------------------
 
 struct Counters {
@@ -337,6 +354,7 @@ enum class Verb : uint32_t {
   kRemoveMember = 4,     // node, force
   kSetPriority = 5,      // node, number = 0 to 100
   kPauseFailover = 6,    // flag force: 1 pause, 0 go on
+  kSetSetting = 7,       // node = name with its prefix, text = value or empty for the default
 };
 
 struct RequestArguments {
@@ -403,6 +421,7 @@ struct Root {
   Counters counters;
   SeqLocked<NodeView> node;
   SeqLocked<HistoryView> history;
+  SeqLocked<SettingsView> settings;
   Requests requests;
 
   // The array of ProcessSlot lies behind Root in the same allocation.
@@ -412,6 +431,7 @@ struct Root {
 static_assert(std::is_trivially_copyable_v<Boot>);
 static_assert(std::is_trivially_copyable_v<NodeView>);
 static_assert(std::is_trivially_copyable_v<HistoryView>);
+static_assert(std::is_trivially_copyable_v<SettingsView>);
 static_assert(std::is_trivially_copyable_v<RequestArguments>);
 static_assert(std::is_trivially_copyable_v<RequestAnswer>);
 static_assert(std::is_standard_layout_v<Root>);

@@ -197,6 +197,10 @@ void PublishHistory(const shared::HistoryView& view) {
   Attach()->history.Publish(view);
 }
 
+void PublishSettings(const shared::SettingsView& view) {
+  Attach()->settings.Publish(view);
+}
+
 int64_t Waiters() {
   return Attach()->counters.waiters.load(std::memory_order_acquire);
 }

@@ -68,6 +68,7 @@ void AcceptLists(const std::vector<std::string>& lists);
 
 void PublishNode(const shared::NodeView& view);
 void PublishHistory(const shared::HistoryView& view);
+void PublishSettings(const shared::SettingsView& view);
 
 // Backends between pre-commit and the end of their wait for the quorum.
 int64_t Waiters();

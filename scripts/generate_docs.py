@@ -36,7 +36,7 @@ def cluster_settings(root):
     """Rows of the policies' knobs. In settings.h each has `// pgquorum.NAME: meaning` above its member and default;
     in settings.cpp `("pgquorum.NAME", lowest, highest)`."""
     member = re.compile(r"((?:^ *//.*\n)+)^ *[\w:]+ \w+ = ([^;]+);", re.M)
-    limit = re.compile(r"\"(pgquorum\.\w+)\",\s*([-\d']+),\s*([\w']+)\)")
+    limit = re.compile(r"\"(pgquorum\.\w+)\",\s*([-\d']+),\s*([\w']+)(?:,\s*Unit::\w+)?\)")
     rows = []
     for header in sorted(pathlib.Path(root, "bgworkers").glob("*/settings.h")):
         source = header.with_suffix(".cpp")

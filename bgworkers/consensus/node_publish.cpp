@@ -206,7 +206,25 @@ void Node::Publish(TimeNs now) {
   if (published_index_ != cluster_->applied_index()) {
     published_index_ = cluster_->applied_index();
     PublishHistory();
+    PublishSettings();
   }
+}
+
+void Node::PublishSettings() {
+  auto view = std::make_unique<shared::SettingsView>();
+  *view = shared::SettingsView{};
+  for (const failover::SettingText& setting : cluster_->settings().List()) {
+    if (view->count == shared::kMaxSettings) {
+      break;
+    }
+    shared::SettingView& out = view->entries[view->count++];
+    out.name.Set(setting.name);
+    out.value.Set(setting.value);
+    out.default_value.Set(setting.default_value);
+    out.unit.Set(setting.unit);
+    out.allowed.Set(setting.allowed);
+  }
+  shmem::PublishSettings(*view);
 }
 
 void Node::PublishHistory() {

@@ -52,6 +52,8 @@ void Node::HandleRequest(shared::RequestSlot* slot) {
       return SetPriority(slot);
     case shared::Verb::kPauseFailover:
       return PauseFailover(slot);
+    case shared::Verb::kSetSetting:
+      return ChangeSetting(slot);
     case shared::Verb::kNone:
       break;
   }
@@ -174,6 +176,24 @@ void Node::SetPriority(shared::RequestSlot* slot) {
 void Node::PauseFailover(shared::RequestSlot* slot) {
   failover::SetSetting set{"pgquorum.automatic_failover",
                            slot->arguments.force != 0 ? "off" : "on"};
+  ProposeFor(slot, set,
+             [slot](const failover::ApplyResult&) { shmem::Answer(slot, Status::Ok()); });
+}
+
+// Whether the value is allowed is the state machine's to say; whether there is such a setting only
+// this version's: an entry may be of a newer one.
+void Node::ChangeSetting(shared::RequestSlot* slot) {
+  failover::SetSetting set;
+  set.key = std::string(slot->arguments.node.view());
+  set.value = std::string(slot->arguments.text.view());
+  if (!failover::Settings::IsKnown(set.key)) {
+    shmem::Answer(slot,
+                  Status::Error("42704", "unrecognized configuration parameter \"" + set.key + "\"")
+                      .WithHint("system.cluster_settings lists the cluster's settings."));
+    return;
+  }
+  ereport(LOG, (errmsg("pgquorum: \"%s\" sets %s to %s", slot->arguments.user.data, set.key.c_str(),
+                       set.value.empty() ? "its default" : set.value.c_str())));
   ProposeFor(slot, set,
              [slot](const failover::ApplyResult&) { shmem::Answer(slot, Status::Ok()); });
 }

@@ -6,11 +6,21 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 #include "bgworkers/failover/ids.h"
 
 namespace pgquorum::failover {
+
+// One setting for people.
+struct SettingText {
+  std::string name;
+  std::string value;
+  std::string default_value;
+  std::string unit;     // ms, B or empty
+  std::string allowed;  // in words
+};
 
 struct Settings {
   // pgquorum.heartbeat_interval: a report goes to every peer at least this often.
@@ -57,7 +67,12 @@ struct Settings {
 
   bool operator==(const Settings&) const = default;
 
-  // From cluster settings (times in ms). Unknown names are other capabilities' and are left alone.
+  static bool IsKnown(std::string_view name);
+  // All of them, by name.
+  std::vector<SettingText> List() const;
+
+  // From cluster settings. Times are in ms and sizes in bytes, or have a unit as in "2s", "16MB".
+  // Unknown names are other capabilities' and are left alone.
   static Settings From(const std::map<std::string, std::string>& values);
   // Why `value` is not allowed for `name` (22023), or ok; also ok for names that are not ours.
   static Status Validate(std::string_view name, std::string_view value);

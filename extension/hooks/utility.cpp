@@ -1,8 +1,8 @@
 // Dispatcher of ProcessUtility_hook.
 //
-// Order: admission, managed settings, fence, the hook that was there before. COMMIT PREPARED and
-// ROLLBACK PREPARED have no transaction id of their own, so no transaction callback sees them: they
-// are fenced here.
+// Order: admission, ALTER SYSTEM of a member, fence, the hook that was there before. COMMIT
+// PREPARED and ROLLBACK PREPARED have no transaction id of their own, so no transaction callback
+// sees them: they are fenced here.
 #include "extension/pg/pg.h"
 
 extern "C" {
@@ -80,7 +80,12 @@ void OnUtility(PlannedStmt* statement, const char* query, bool read_only_tree,
   Node* node = statement->utilityStmt;
   if (!IsTransactionControl(node)) {
     admission::CheckStatement();
-    managed_settings::Refuse(node);
+    if (managed_settings::Handle(node, context == PROCESS_UTILITY_TOPLEVEL)) {
+      if (completion != nullptr) {
+        SetQueryCompletion(completion, CMDTAG_ALTER_SYSTEM, 0);
+      }
+      return;
+    }
     if (Writes(node)) {
       commit_gate::RefuseWrites();
     }

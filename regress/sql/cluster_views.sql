@@ -7,6 +7,7 @@ SELECT count(*) FROM system.raft_status;
 SELECT count(*) FROM system.write_gate;
 SELECT count(*) FROM system.failover_history;
 SELECT count(*) FROM system.replication_stats;
+SELECT count(*) FROM system.cluster_settings;
 SELECT node_id, cluster_name, cluster_id, raft_node_id, mode, closed_reason, boot_id ~ '^[0-9a-f]{16}$' AS boot_id,
        boot_count, started_at <= clock_timestamp() AS started, last_repair, state_directory, worker_pid, agent_state,
        coordinator_state, failover_paused

@@ -18,6 +18,9 @@ SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'pgquorum%';
 -- The generation of the list is pgquorum's alone.
 SET pgquorum.sync_generation = 5;
 ALTER SYSTEM SET pgquorum.sync_generation = 5;
+-- Settings of a cluster are none of this server's.
+ALTER SYSTEM SET pgquorum.lease_duration = '3s';
+ALTER SYSTEM SET lease_duration = '3s';
 -- Other settings stay the administrator's.
 ALTER SYSTEM SET synchronous_standby_names = '';
 ALTER SYSTEM RESET synchronous_standby_names;

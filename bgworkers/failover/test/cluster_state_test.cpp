@@ -281,12 +281,35 @@ TEST(ClusterState, SettingsAreValidated) {
   EXPECT_EQ(log.Sqlstate(SetSetting{"pgquorum.replication_mode", "maybe"}), "22023");
   EXPECT_EQ(log.Sqlstate(SetSetting{"pgquorum.automatic_failover", "1"}), "22023");
   EXPECT_EQ(log.Sqlstate(SetSetting{"", "1"}), "22023");
-  EXPECT_EQ(log.Sqlstate(SetSetting{"pgquorum.lease_duration", "3000"}), "");
+  EXPECT_EQ(log.Sqlstate(SetSetting{"pgquorum.lease_duration", "3 fortnights"}), "22023");
+  EXPECT_EQ(log.Sqlstate(SetSetting{"pgquorum.lease_duration", "9223372036854775807d"}), "22023");
+  EXPECT_EQ(log.Sqlstate(SetSetting{"pgquorum.synchronous_acks", "1s"}), "22023");
+  EXPECT_EQ(log.Sqlstate(SetSetting{"pgquorum.max_join_lag", "2MB"}), "");
+  EXPECT_EQ(log.state.settings().max_join_lag, uint64_t{2} << 20);
+  EXPECT_EQ(log.Sqlstate(SetSetting{"pgquorum.lease_duration", "2500"}), "");
+  EXPECT_EQ(log.state.settings().lease_duration, 2500 * kMs);
+  EXPECT_EQ(log.Sqlstate(SetSetting{"pgquorum.lease_duration", "3 s"}), "");
   EXPECT_EQ(log.state.settings().lease_duration, 3000 * kMs);
   EXPECT_EQ(log.Sqlstate(SetSetting{"pgquorum.lease_duration", ""}), "");
   EXPECT_EQ(log.state.longest_lease(), 3000 * kMs);  // somebody may still count with it
   EXPECT_EQ(log.state.settings().lease_duration, 2000 * kMs);
   EXPECT_EQ(log.Sqlstate(SetSetting{"other.name", "anything"}), "");
+}
+
+TEST(ClusterState, SettingsAreListedWithTheirDefaults) {
+  Log log;
+  log.Create();
+  log.Apply(SetSetting{"pgquorum.lease_duration", "3s"});
+  std::vector<SettingText> list = log.state.settings().List();
+  for (const SettingText& setting : list) {
+    EXPECT_TRUE(Settings::IsKnown(setting.name));
+    // What is shown can be set.
+    EXPECT_TRUE(Settings::Validate(setting.name, setting.default_value).ok()) << setting.name;
+    bool changed = setting.name == "pgquorum.lease_duration";
+    EXPECT_EQ(setting.value == setting.default_value, !changed) << setting.name;
+  }
+  EXPECT_GE(list.size(), 18u);
+  EXPECT_FALSE(Settings::IsKnown("pgquorum.election_timeout"));
 }
 
 TEST(ClusterState, ForceQuorumStartsAGeneration) {
