@@ -68,6 +68,23 @@ void GiveBack(RequestSlot* slot) {
 
 enum class Wait { kAnswered, kTimeout, kWorkerGone };
 
+// A session on the old primary cannot outlive the restart that a switchover ends in. That is no
+// failure, so it is said in other words than a shutdown.
+void SayGoodbye(const shared::RequestArguments& arguments) {
+  bool failover =
+      arguments.verb == shared::Verb::kFailover || arguments.verb == shared::Verb::kForceFailover;
+  if (!ProcDiePending || !failover) {
+    return;
+  }
+  ProcDiePending = false;
+  ereport(FATAL,
+          (errcode(ERRCODE_ADMIN_SHUTDOWN),
+           errmsg("the failover is under way: this server restarts and becomes a standby"),
+           errdetail("This session was on the old primary and ends with it; the failover goes on."),
+           errhint("SELECT * FROM system.failover_history LIMIT 1, on any node, shows its outcome. "
+                   "Called on another node, the function returns it.")));
+}
+
 // No C++ object with a destructor may be alive here: CHECK_FOR_INTERRUPTS raises.
 Wait WaitForAnswer(shared::Root* root, RequestSlot* slot, int32_t worker_pid, uint32_t timeout_ms) {
   TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
@@ -86,6 +103,7 @@ Wait WaitForAnswer(shared::Root* root, RequestSlot* slot, int32_t worker_pid, ui
     WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, Min(left, 1000L),
               PG_WAIT_EXTENSION);
     ResetLatch(MyLatch);
+    SayGoodbye(slot->arguments);
     CHECK_FOR_INTERRUPTS();
   }
 }

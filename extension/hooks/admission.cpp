@@ -8,6 +8,7 @@ extern "C" {
 #include "miscadmin.h"
 #include "replication/walsender.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
 }
 
 #include "extension/hooks/commit_gate.h"
@@ -152,8 +153,33 @@ void CheckReplication(const Replication& connection) {
   }
 }
 
+namespace {
+
+bool g_marked = false;
+
+// Of the weakest source: what the session or its role asks for itself counts more.
+void SetReadOnly(const char* value) {
+  SetConfigOption("default_transaction_read_only", value, PGC_USERSET, PGC_S_DYNAMIC_DEFAULT);
+}
+
+}  // namespace
+
+void MarkSession() {
+  shared::Root* root = shmem::Attach();
+  if (root == nullptr || root->boot.mode == shared::Mode::kStandalone || am_walsender ||
+      RecoveryInProgress() || commit_gate::IsOpen()) {
+    return;
+  }
+  g_marked = true;
+  SetReadOnly("on");
+}
+
 void CheckStatement() {
   shared::Root* root = shmem::Attach();
+  if (g_marked && !IsInParallelMode() && commit_gate::IsOpen()) {
+    g_marked = false;
+    SetReadOnly("off");
+  }
   if (AdministratorsOnly(root) && IsTransactionState() && MyProcPort != nullptr && !am_walsender &&
       !commit_gate::IsAdministrator()) {
     Refuse(root, ERROR);

@@ -29,6 +29,12 @@ struct Replication {
 };
 void CheckReplication(const Replication& connection);
 
+// At login on a primary that may not write now (its lease has run out, or a switchover is under
+// way): the session says so, by default_transaction_read_only, which libpq reads for
+// target_session_attrs. read-write then goes on to the next host, and read-only ones are content.
+// Taken back before the first statement that finds the primary writing again.
+void MarkSession();
+
 // Before a statement of a session: 57P03 when the node has stopped serving clients since. Sessions
 // outlive the promotion of a standby, and rows that a later failover could take back must not be
 // read.

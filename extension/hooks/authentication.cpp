@@ -26,6 +26,7 @@ void OnAuthentication(Port* port, int status) {
   if (status == STATUS_OK) {
     admission::CheckReplication({port->user_name, port->application_name, port->peer_cn});
     admission::CheckLogin(port->user_name);
+    admission::MarkSession();
   }
 }
 

@@ -184,6 +184,11 @@ void AbortCommit() {
   }
 }
 
+bool IsOpen() {
+  shared::Root* root = shmem::Attach();
+  return root != nullptr && Judge(*root) == Verdict::kOpen;
+}
+
 void RefuseWrites() {
   shared::Root* root = shmem::Attach();
   if (root == nullptr || root->boot.mode == shared::Mode::kStandalone || RecoveryInProgress()) {

@@ -21,6 +21,9 @@ void EndCommit();
 // The transaction failed after BeginCommit(), or never came to it.
 void AbortCommit();
 
+// Whether a commit could begin now.
+bool IsOpen();
+
 // Before a statement that writes: the same error, early. Cheap.
 void RefuseWrites();
 

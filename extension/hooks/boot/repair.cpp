@@ -261,6 +261,14 @@ Status MakeRoom(const RepairPaths& paths, const Intent& intent) {
                : Status::Ok();
 }
 
+// pg_basebackup writes a tablespace to the path that it has on the source, and only into an empty
+// directory. Here the old content is there, and must stay until the copy is complete.
+bool HasTablespaces(const RepairPaths& paths) {
+  std::error_code error;
+  fs::directory_iterator entries(paths.data_directory + "/pg_tblspc", error);
+  return !error && entries != fs::directory_iterator();
+}
+
 Repair RunReclone(const RepairPaths& paths, Intent intent, void (*log)(const char*)) {
   // Touched only when the swap begins, unless the old content is given up for its space.
   bool gives_up_old = intent.last_error.find("No space left on device") != std::string::npos;
@@ -270,6 +278,11 @@ Repair RunReclone(const RepairPaths& paths, Intent intent, void (*log)(const cha
     status = MakeRoom(paths, intent);
   }
   RepairResult failure = intent.touched ? RepairResult::kUnfinished : RepairResult::kUntouched;
+  if (status.ok() && HasTablespaces(paths)) {
+    status = Status::Error("0A000",
+                           "a node with tablespaces cannot be cloned in place: make room at their "
+                           "paths and join the node anew (docs/troubleshooting.md)");
+  }
   if (!status.ok()) {
     return Failed(paths, intent, failure, status.message());
   }

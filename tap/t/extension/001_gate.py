@@ -42,6 +42,33 @@ def nothing_is_written_while_the_gate_is_closed(test):
     assert member.sql("TABLE t") == [(1,)]
 
 
+def a_primary_without_a_lease_is_not_read_write(test):
+    """libpq's target_session_attrs goes by what the server reports at the connection."""
+    member = member_of(test)
+    member.sql("SELECT gate_open(0, 600000)")
+
+    def connect(wanted):
+        connection = psycopg2.connect(host="127.0.0.1", port=member.port, user="postgres", dbname="postgres",
+                                      target_session_attrs=wanted)
+        connection.autocommit = True
+        return connection
+    connect("read-write").close()
+    member.sql("SELECT gate_open(0, 0)")  # the lease has run out
+    try:
+        connect("read-write")
+        raise AssertionError("read-write was found without a lease")
+    except psycopg2.OperationalError as error:
+        assert "read-only" in str(error), error
+    with contextlib.closing(connect("any")) as early, early.cursor() as cursor:
+        cursor.execute("SHOW default_transaction_read_only")
+        assert cursor.fetchone() == ("on",)
+        member.sql("SELECT gate_open(0, 600000)")
+        # It is not read-only for ever.
+        cursor.execute("SELECT 1")
+        cursor.execute("INSERT INTO t VALUES (1)")
+    connect("read-write").close()
+
+
 def a_transaction_that_began_in_time_does_not_commit_late(test):
     member = member_of(test)
     member.sql("SELECT gate_open(0, 600000)")
@@ -232,7 +259,8 @@ def a_crash_brings_it_back_as_a_standby(test):
     assert member.value("SELECT boot_count FROM system.node_status") == 2
 
 
-main(nothing_is_written_while_the_gate_is_closed, a_transaction_that_began_in_time_does_not_commit_late,
+main(nothing_is_written_while_the_gate_is_closed, a_primary_without_a_lease_is_not_read_write,
+     a_transaction_that_began_in_time_does_not_commit_late,
      two_phase_commit_is_fenced_at_both_phases, waits_for_the_quorum_cannot_be_cancelled, a_missing_list_closes_the_gate,
      a_late_commit_without_a_quorum_is_not_answered, less_than_the_quorum_needs_a_privilege,
      administrators_alone_are_admitted_until_told, requests_reach_the_worker_and_come_back,

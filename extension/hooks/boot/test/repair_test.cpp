@@ -188,6 +188,19 @@ TEST_F(RepairTest, RecloneReplacesTheContentAndKeepsTheNode) {
   EXPECT_FALSE(Exists("/data/pgquorum.old"));
 }
 
+TEST_F(RepairTest, TablespacesForbidARecloneInPlace) {
+  Order(Intent::Kind::kReclone);
+  Program("pg_basebackup", kFakeBackup);
+  fs::create_directories(root_ + "/space");
+  fs::create_directories(root_ + "/data/pg_tblspc");
+  fs::create_directory_symlink(root_ + "/space", root_ + "/data/pg_tblspc/16384");
+  Repair repair = AttemptRepair(paths_, nullptr);
+  EXPECT_EQ(repair.result, RepairResult::kUntouched);
+  EXPECT_NE(repair.error.find("tablespaces"), std::string::npos) << repair.error;
+  EXPECT_TRUE(Exists("/data/base/1"));
+  EXPECT_FALSE(Exists("/data/pgquorum.clone"));
+}
+
 TEST_F(RepairTest, RecloneKeepsALinkedWalDirectory) {
   fs::remove(root_ + "/data/pg_wal");
   fs::create_directory(root_ + "/wal");
