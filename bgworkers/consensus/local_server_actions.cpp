@@ -284,6 +284,9 @@ Status LocalServer::Do(const failover::Reclone& a, const ClusterState& cluster) 
 
 Status LocalServer::Do(const failover::AcceptDataDirectory&, const ClusterState&) {
   facts_.restored = false;
+  // For the rest of this boot: a worker that starts anew must not take the directory, a voter's by
+  // then, for one that was restored.
+  shmem::Attach()->boot.found_backup_label = 0;
   return Status::Ok();
 }
 
