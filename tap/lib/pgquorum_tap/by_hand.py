@@ -5,8 +5,9 @@ import pathlib
 import shutil
 import signal
 
-from .cluster import Cluster, Node, children, pgquorum, run
+from .cluster import Cluster, CommandFailed, Node, children, pgquorum, run
 from .ports import free_ports
+from .waiting import wait_for
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -78,7 +79,9 @@ class ByHand(Cluster):
         """Makes the node a member through another one, and starts it. `name`: what it is called, when not as its
         place."""
         contact = self.nodes[contact or self._members[0]]
-        token = pgquorum("cluster", "token", "--data", contact.data).stdout.strip()
+        # Asked again when nobody knows whether a token was made: the leader has changed.
+        token = wait_for(lambda: pgquorum("cluster", "token", "--data", contact.data).stdout.strip(), "a token is made",
+                         30, (CommandFailed,))
         n = self.nodes[node]
         pgquorum("cluster", "join", "--token", token, "--node-id", name or node, "--data", n.data,
                  "--cluster-address", self.raft_address(contact), *self._addresses(n))
