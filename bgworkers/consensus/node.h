@@ -105,6 +105,7 @@ class Node {
     failover::TimeNs at = 0;
   };
   void LogPeer(const transport::PeerEvent& event, failover::TimeNs now);
+  std::string NameOfPeer(uint64_t id) const;
   void ProbePeer(failover::NodeId node);
   void SendReport(failover::TimeNs now);
   void RunLease(failover::TimeNs now);

@@ -117,8 +117,17 @@ void Node::LogPeer(const transport::PeerEvent& event, TimeNs now) {
     return;
   }
   told = {text, connected ? 0 : now};
-  ereport(LOG, (errmsg("pgquorum: node %s: %s", cluster_->NameOf(NodeId(event.peer)).c_str(),
-                       text.c_str())));
+  ereport(LOG, (errmsg("pgquorum: node %s: %s", NameOfPeer(event.peer).c_str(), text.c_str())));
+}
+
+// A node that starts alone has applied nothing yet, but knows whom it dials.
+std::string Node::NameOfPeer(uint64_t id) const {
+  for (const identity::Peer& peer : peers_file_.members) {
+    if (peer.raft_node_id == id && cluster_->FindMember(NodeId(id)) == nullptr) {
+      return peer.name;
+    }
+  }
+  return cluster_->NameOf(NodeId(id));
 }
 
 void Node::OnPeerEvent(const transport::PeerEvent& event) {
