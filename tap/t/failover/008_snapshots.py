@@ -1,0 +1,45 @@
+#!/usr/bin/python3
+"""When a node takes a snapshot of the cluster's state, and that it starts from one."""
+from pgquorum_tap import main
+from pgquorum_tap.waiting import wait_for
+
+OFF = {"pgquorum.snapshot_entries": 0, "pgquorum.snapshot_interval": 0}
+
+
+def snapshots(node):
+    return [path for path in (node.state / "raft").glob("snapshot-*") if path.suffix != ".partial"]
+
+
+def change(cluster, times):
+    node = next(iter(cluster.nodes))
+    for priority in range(times):
+        cluster.sql("SELECT system.set_priority(%s, %s)", (node, 1 + priority % 5))
+    return cluster.nodes[node]
+
+
+def none_when_both_limits_are_off(test):
+    cluster = test.cluster(nodes=1, settings=OFF)
+    node = change(cluster, 30)
+    assert not snapshots(node)
+
+
+def after_a_number_of_entries(test):
+    cluster = test.cluster(nodes=1, settings=OFF | {"pgquorum.snapshot_entries": 20, "pgquorum.log_retention": 0})
+    node = change(cluster, 30)
+    first = wait_for(lambda: snapshots(node), "a snapshot after 20 entries")
+    change(cluster, 30)
+    wait_for(lambda: snapshots(node) and snapshots(node) != first, "a newer one in its place")
+    before = cluster.sql("SELECT priority FROM system.cluster_members")
+    cluster.kill(node.id)
+    cluster.start(node.id)
+    wait_for(lambda: cluster.sql("SELECT priority FROM system.cluster_members") == before, "the state as it was",
+             errors=(Exception,))
+
+
+def after_a_time(test):
+    cluster = test.cluster(nodes=1, settings=OFF | {"pgquorum.snapshot_interval": 1})
+    node = change(cluster, 1)
+    wait_for(lambda: snapshots(node), "a snapshot after a second")
+
+
+main(none_when_both_limits_are_off, after_a_number_of_entries, after_a_time)
