@@ -67,6 +67,7 @@ temp-install: all
 check: export RESULTS = $(abspath $(BUILD))/results
 check:
 	@rm -rf $(BUILD)/results
+	@mkdir -p $(BUILD)
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory check-unit
 # Tests with servers wait more than they work: the sanitizers' builds take what they leave.
