@@ -16,10 +16,15 @@ include $(sort $(wildcard make/*.mk))
 # ---- build ----------------------------------------------------------------------------------------
 CMAKE_FLAGS = -G Ninja -DPG_CONFIG=$(PG_CONFIG) $(if $(filter true,$(CI)),-DPGQUORUM_WERROR=ON)
 
-.PHONY: all
+.PHONY: all product
 all: deps
 	@cmake -S . -B $(BUILD) $(CMAKE_FLAGS) >/dev/null
 	cmake --build $(BUILD) --parallel $(JOBS)
+
+# What is installed, without unit tests, simulators and benchmarks: half of the time.
+product: deps
+	@cmake -S . -B $(BUILD) $(CMAKE_FLAGS) >/dev/null
+	cmake --build $(BUILD) --parallel $(JOBS) --target pgquorum_product
 
 # Installs the Debian packages that are missing; does nothing, and needs no rights, when all are there.
 .PHONY: deps
@@ -33,7 +38,7 @@ clean:
 # ---- install -------------------------------------------------------------------------------
 # `make install` into the server of PG_CONFIG; `make temp-install` into a copy of the server tree below
 # $(BUILD), which is what every test, demo and benchmark uses.
-MODULES = $(BUILD)/modules/pgquorum $(BUILD)/modules/pgquorum_worker
+MODULES = $(addprefix $(BUILD)/modules/,pgquorum pgquorum_worker pgquorum_replication)
 EXTENSION = pgquorum
 EXTENSION_DIR = $(BUILD)/generated
 INSTALL_PROGRAM_ = install -m 755
@@ -44,7 +49,7 @@ pkglibdir = $(shell $(PG_CONFIG) --pkglibdir)
 sharedir = $(shell $(PG_CONFIG) --sharedir)
 
 .PHONY: install install-files
-install: all install-files
+install: product install-files
 
 install-files:
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(pkglibdir) $(DESTDIR)$(sharedir)/extension
@@ -54,12 +59,12 @@ install-files:
 
 .PHONY: uninstall
 uninstall:
-	rm -f $(DESTDIR)$(pkglibdir)/pgquorum.so $(DESTDIR)$(pkglibdir)/pgquorum_worker.so
+	rm -f $(addprefix $(DESTDIR)$(pkglibdir)/,$(notdir $(addsuffix .so,$(MODULES))))
 	rm -f $(DESTDIR)$(sharedir)/extension/pgquorum.control $(DESTDIR)$(sharedir)/extension/pgquorum--*.sql
 	rm -f $(DESTDIR)$(bindir)/pgquorum
 
 .PHONY: temp-install
-temp-install: all
+temp-install: product
 	@scripts/temp-install "$(PG_CONFIG)" "$(BUILD)"
 
 # ---- checks ---------------------------------------------------------------------------------------
@@ -69,11 +74,11 @@ check:
 	@rm -rf $(BUILD)/results
 	@mkdir -p $(BUILD)
 	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory check-unit
-# Tests with servers wait more than they work: the sanitizers' builds take what they leave.
-	@$(MAKE) --no-print-directory check-servers >$(BUILD)/servers.log 2>&1 & servers=$$!; \
-	nice -n 15 $(MAKE) --no-print-directory check-asan check-tsan; sanitizers=$$?; \
-	wait $$servers; servers=$$?; cat $(BUILD)/servers.log; exit $$((sanitizers + servers))
+	@$(MAKE) --no-print-directory temp-install
+# Tests with servers wait more than they work: what is built and run without servers takes what they leave.
+	@$(MAKE) --no-print-directory check-servers INSTALLED=yes >$(BUILD)/servers.log 2>&1 & servers=$$!; \
+	nice -n 15 $(MAKE) --no-print-directory --keep-going check-unit check-asan check-tsan; others=$$?; \
+	wait $$servers; servers=$$?; cat $(BUILD)/servers.log; exit $$((others + servers))
 	@scripts/check-summary $(BUILD)/results
 
 .PHONY: check-servers
@@ -89,12 +94,15 @@ check-asan: deps
 	cmake --build $(BUILD)-asan --parallel $(JOBS)
 	@scripts/run-ctest $(BUILD)-asan asan
 
+# INSTALLED: the temporary installation is there already (two builds in one folder at a time would disturb each other).
+TEMP_INSTALL = $(if $(INSTALLED),,temp-install)
+
 # TEST="a b" picks files of regress/sql.
-check-regress: temp-install
+check-regress: $(TEMP_INSTALL)
 	@scripts/run-regress $(BUILD) $(TEST)
 
 # TEST="area/001_name" picks files of tap/t.
-check-tap: temp-install
+check-tap: $(TEMP_INSTALL)
 	@scripts/run-tap $(BUILD) $(TEST)
 
 lint: deps
@@ -118,4 +126,4 @@ demo-down:
 .PHONY: help
 help:
 	@sed -n 's/^#   //p' Makefile; \
-	grep -hE '^(check|check-[a-z]+|lint|format|docs|demo|demo-down|install|temp-install|deps|sim|bench-[a-z]+):' Makefile $(wildcard make/*.mk) | cut -d: -f1 | sort -u | sed 's/^/  make /'
+	grep -hE '^(check|check-[a-z]+|lint|format|docs|demo|demo-[a-z]+|install|temp-install|deps|sim|bench-[a-z]+):' Makefile $(wildcard make/*.mk) | cut -d: -f1 | sort -u | sed 's/^/  make /'

@@ -27,6 +27,16 @@ class Histogram {
   uint64_t sum() const { return sum_; }
   uint64_t max() const { return max_; }
 
+  // How many values were smaller than 2 to the power of `exponent`.
+  uint64_t CountBelow(unsigned exponent) const {
+    std::size_t end = exponent < 3 ? std::size_t{1} << exponent : (exponent - 2) * kSteps;
+    uint64_t count = 0;
+    for (std::size_t i = 0; i < end && i < kBuckets; ++i) {
+      count += counts_[i];
+    }
+    return count;
+  }
+
   // The upper bound of the bucket that holds the given quantile (0 to 1); 0 when empty.
   uint64_t Quantile(double quantile) const {
     if (count_ == 0) {

@@ -7,6 +7,8 @@ is printed. Three roaming clients insert a row every 10 ms through the multi-hos
 connect_timeout=2; a statement without answer is abandoned after 2 s by closing the socket. One client sticks to the
 first primary, and a probe writes to every node each 30 ms.
 
+For planned switchovers the times of their single steps follow, from the nodes' logs.
+
 Write outage: the longest interval between consecutive acknowledgements of the roaming clients together that ends
 after the fault. Rows are compared on all nodes after each run. Exit code 1 when a row is lost, double or wrongly
 there, when two nodes acknowledged, or when a scenario did not come to its end.
@@ -26,6 +28,7 @@ import traceback
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tap" / "lib"))
 # pylint: disable=wrong-import-position
+import steps  # noqa: E402
 from pgquorum_tap import Cluster, Network  # noqa: E402
 from pgquorum_tap.cluster import bindir, run  # noqa: E402
 from pgquorum_tap.scenarios import (time_to_rejoin, with_everybody, worker_memory_kb,  # noqa: E402
@@ -39,6 +42,7 @@ class Bench:
         self.cluster = cluster
         self.network = network
         self.failures = []
+        self.switchover_steps = steps.Steps(cluster)
 
     def _judge(self, result):
         if result.problems:
@@ -83,7 +87,11 @@ class Bench:
 
     def switchover(self):
         target = self.cluster.standbys()[0]
-        return self._run(lambda _: self.cluster.sql("SELECT system.failover(%s)", (target,), node=target))
+        self.switchover_steps.begin()
+        result = write_through(self.cluster, lambda _: self.cluster.sql("SELECT system.failover(%s)", (target,), node=target),
+                               before=300, after=300, prepare=with_everybody)
+        self.switchover_steps.end(result.load.outage(result.fault))
+        return self._judge(result)
 
     def rolling(self):
         """Total: the sum of all pauses above 100 ms while every node is restarted once."""
@@ -216,7 +224,7 @@ def main():
     for line in (options.build / "tmp_install" / "env").read_text().splitlines():
         os.environ.setdefault(*line.split("=", 1))
     network = Network(3).up() if os.geteuid() == 0 else None
-    cluster = Cluster(network=network, supervise=True)
+    cluster = Cluster(network=network, supervise=True, settings={"log_line_prefix": steps.LOG_PREFIX})
     print(f"machine: {machine()}", flush=True)
     began = time.monotonic()
     try:
@@ -231,6 +239,7 @@ def main():
             if (options.only and name not in options.only.split(",")) or (needs_network and not network):
                 continue
             print(row(title, measure(bench, name, options.runs), target), flush=True)
+        bench.switchover_steps.report()
         print(f"\nmemory of the pgquorum workers of an idle node: {memory(cluster):.1f} MiB (to reach: ≤ 64)")
         print(f"{time.monotonic() - began:.0f} s in all; problems: {len(bench.failures)}")
         for failure in bench.failures:

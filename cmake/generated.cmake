@@ -5,6 +5,9 @@ file(GLOB REGISTRY CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/registry/settings/*.tom
      ${CMAKE_SOURCE_DIR}/registry/sqlstates/*.txt ${CMAKE_SOURCE_DIR}/sql/install/*.sql)
 add_custom_command(
   OUTPUT ${GENERATED}/.stamp
+  # Files that do not change keep their time; the build must look at them again all the same.
+  BYPRODUCTS ${GENERATED}/settings.h ${GENERATED}/settings_calls.inc ${GENERATED}/settings_definitions.inc
+             ${GENERATED}/sqlstates.h
   COMMAND ${CMAKE_SOURCE_DIR}/scripts/generate code ${GENERATED}
   COMMAND ${CMAKE_COMMAND} -E touch ${GENERATED}/.stamp
   DEPENDS ${REGISTRY} ${CMAKE_SOURCE_DIR}/scripts/generate

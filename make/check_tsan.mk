@@ -1,5 +1,5 @@
 # The classes with threads under ThreadSanitizer; a part of `make check`.
-TSAN_TESTS = raft_host_test raft_stream_test
+TSAN_TESTS = raft_host_test raft_log_threads_test raft_stream_test transport_door_test
 
 .PHONY: check-tsan
 check-tsan: deps

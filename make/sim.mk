@@ -2,7 +2,7 @@
 # replays one with a trace (SIM is raft, failover, fusion or multimaster).
 SIM ?= raft failover fusion multimaster
 SIM_PROGRAM_raft = $(BUILD)-sim/raftlog/sim/raft_sim
-SIM_PROGRAM_failover = $(BUILD)-sim/bgworkers/failover/failover_sim
+SIM_PROGRAM_failover = $(BUILD)-sim/bgworkers/failover/sim/failover_sim
 SIM_PROGRAM_multimaster = $(BUILD)-sim/bgworkers/replication/core/sim/multimaster_sim
 SIM_PROGRAM_fusion = $(BUILD)-sim/cachefusion/sim/fusion_sim
 

@@ -14,7 +14,8 @@ import sys
 ROOT = pathlib.Path(os.environ.get("LINT_ROOT") or pathlib.Path(__file__).resolve().parent.parent)
 # Bad examples live here; nothing but the self-test reads them.
 TESTDATA = "scripts/lint.testdata/"
-PURE_ROOMS = ("base/", "raftlog/", "cachefusion/", "bgworkers/failover/", "bgworkers/replication/core/")
+PURE_ROOMS = ("base/", "raftlog/", "cachefusion/", "bgworkers/failover/", "bgworkers/replication/core/",
+              "bgworkers/replication/spool/")
 _findings = []
 
 

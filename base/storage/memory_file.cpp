@@ -311,11 +311,11 @@ void MemoryFileSystem::PowerCycle(Random& random, MemoryLoss loss) {
   lose_syncs_ = false;
   fail_at_ = 0;
   locks_.clear();
+  if (loss == MemoryLoss::kNone) {
+    return;
+  }
   for (auto& [path, directory] : directories_) {
-    uint64_t keep = directory.unsynced.size();
-    if (loss != MemoryLoss::kNone) {
-      keep = loss == MemoryLoss::kAll ? 0 : random.Between(0, keep);
-    }
+    uint64_t keep = loss == MemoryLoss::kAll ? 0 : random.Between(0, directory.unsynced.size());
     for (uint64_t i = 0; i < keep; ++i) {
       Apply(directory.unsynced[i], durable_names_);
     }
@@ -332,9 +332,7 @@ void MemoryFileSystem::PowerCycle(Random& random, MemoryLoss loss) {
         for (uint64_t at = write.offset; at < write.offset + write.data.size();) {
           uint64_t sector_end =
               std::min((at / kSectorBytes + 1) * kSectorBytes, write.offset + write.data.size());
-          bool keep =
-              loss == MemoryLoss::kNone || (loss == MemoryLoss::kRandom && random.Chance(1, 2));
-          if (keep) {
+          if (loss == MemoryLoss::kRandom && random.Chance(1, 2)) {
             Apply({at, write.data.substr(at - write.offset, sector_end - at)}, survivor->durable);
           }
           at = sector_end;

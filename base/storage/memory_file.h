@@ -4,9 +4,9 @@
 // The model, as hostile as the interface allows:
 //   - a crash keeps any subset of the 512-byte sectors written since the last sync of the file;
 //   - names are durable only after SyncDirectory; a crash keeps a prefix of the changes since;
-//   - after a failed sync the unsynced writes can still be read but never become durable, not even
-//   by
-//     a later sync that reports success (Linux after a writeback error).
+//   - after a failed sync the unsynced writes can still be read, by a later process too, but never
+//     become durable, not even by a later sync that reports success (Linux after a writeback
+//     error).
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,8 @@ enum class MemoryFault : uint8_t {
 enum class MemoryLoss : uint8_t {
   kRandom = 0,  // see above
   kAll = 1,     // nothing unsynced survives
-  kNone = 2,    // everything survives, as when only the process is killed
+  kNone =
+      2,  // only the process ends: what is not durable can still be read, and is no more durable
 };
 
 class MemoryFileSystem : public FileSystem {
@@ -54,7 +55,7 @@ class MemoryFileSystem : public FileSystem {
   // Every sync from now on takes effect for nobody: it reports success and is a lie.
   void LoseSyncs(bool lose);
   // The power goes, and comes back: faults are cleared, locks released. Files that are still open
-  // stay on the old, unreachable content and fail.
+  // fail. With kNone the power stays, and what was written waits for a sync as before.
   void PowerCycle(Random& random, MemoryLoss loss);
 
   // For tests that look at, or damage, what is there (and durable).

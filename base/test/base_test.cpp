@@ -118,6 +118,20 @@ TEST(Histogram, QuantilesAreWithinABucket) {
   EXPECT_EQ(Histogram().Quantile(0.5), 0U);
 }
 
+TEST(Histogram, CountsWhatIsBelowAPowerOfTwo) {
+  Histogram h;
+  for (uint64_t value : {0, 1, 2, 3, 4, 7, 8, 9, 15, 16, 1000, 1023, 1024}) {
+    h.Record(value);
+  }
+  h.Record(UINT64_MAX);
+  uint64_t expected[] = {1, 2, 4, 6, 9, 10, 10, 10, 10, 10, 12, 13};
+  for (unsigned exponent = 0; exponent < std::size(expected); ++exponent) {
+    EXPECT_EQ(h.CountBelow(exponent), expected[exponent]) << exponent;
+  }
+  EXPECT_EQ(h.CountBelow(63), 13U);
+  EXPECT_EQ(h.CountBelow(64), 14U);
+}
+
 TEST(CheckDeathTest, StopsTheProcess) {
   EXPECT_DEATH(PGQUORUM_CHECK(1 == 2), "invariant violated at .*1 == 2");
 }
