@@ -2,7 +2,7 @@
 //
 // In the shipped library every PGQUORUM_RAFT_BUG(x) is the constant false and leaves no code. The
 // same sources are compiled a second time with PGQUORUM_RAFT_BUGS for raft_sim_bugs, where a switch
-// (raftlog/sim/bug_switch.cpp) turns one of them on.
+// (raftlog/sim/bugs.cpp) turns one of them on.
 #pragma once
 
 namespace pgquorum::raft {
@@ -34,6 +34,7 @@ enum class Bug {
   kForwardRunsTwice,           // a request that the network repeats is taken twice
   kRefillTrustsCommit,         // a damaged log commits what a hint or the leader names
   kRefillingVotes,             // a node with a damaged log votes
+  kTrustPageCache,             // what can be read after a failed sync is taken for durable
 };
 
 #ifdef PGQUORUM_RAFT_BUGS

@@ -174,10 +174,11 @@ void Core::HandleAppendReply(const Message& m) {
 }
 
 void Core::HandleAppendReject(const Message& m, Progress& progress) {
-  if (m.force && m.hint_index < progress.match) {
-    // A damaged disk lost what it had confirmed. What is left may have been replaced before the
-    // damage: it matches only where the terms say so (raft paper 5.3, log matching).
-    Index agree = log_.LastIndexWithTermAtMost(m.hint_index, m.hint_term);
+  Index agree = log_.LastIndexWithTermAtMost(m.hint_index, m.hint_term);
+  if (m.force && agree < progress.match) {
+    // A damaged disk lost what it had confirmed: its log ends below, or goes on in an older term.
+    // What is left may have been replaced before the damage: it matches only where the terms say so
+    // (raft paper 5.3, log matching).
     bool matches = agree == m.hint_index && log_.TermAt(agree) == m.hint_term;
     progress.match = matches ? agree : Index();
     progress.BecomeProbe(agree + 1);
@@ -189,7 +190,6 @@ void Core::HandleAppendReject(const Message& m, Progress& progress) {
   if (progress.state == ProgressState::kProbe && progress.next != m.log_index + 1) {
     return;
   }
-  Index agree = log_.LastIndexWithTermAtMost(m.hint_index, m.hint_term);
   progress.BecomeProbe(std::min(agree + 1, m.log_index));
 }
 

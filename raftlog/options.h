@@ -19,7 +19,9 @@ struct Options {
   uint64_t tick_ns = 10'000'000;  // length of a tick; only lease reads depend on it
   // A follower that hears nothing for a random time in [election_ticks, 2 * election_ticks)
   // campaigns; a leader that hears no majority for election_ticks steps down. >= 2 *
-  // heartbeat_ticks
+  // heartbeat_ticks. Nodes may differ without harm to elections, commits and quorum reads; lease
+  // reads need the same length (election_ticks * tick_ns) everywhere, since a leader takes its own
+  // for what the voters have promised.
   uint32_t election_ticks = 15;
   uint32_t heartbeat_ticks = 3;  // >= 1
   // After ReportPeerDead(leader): campaign after a random 0..peer_dead_delay_ticks, and try again

@@ -58,8 +58,11 @@ Result<SslHandle> TlsHandshake(int fd, SSL_CTX* context, bool accept) {
   return ssl;
 }
 
-FrameStream::FrameStream(int fd, SslHandle ssl, uint64_t max_queued_bytes)
-    : fd_(fd), ssl_(std::move(ssl)), max_queued_bytes_(max_queued_bytes) {}
+FrameStream::FrameStream(int fd, SslHandle ssl, uint64_t max_queued_bytes, uint64_t max_frame_bytes)
+    : fd_(fd),
+      ssl_(std::move(ssl)),
+      max_queued_bytes_(max_queued_bytes),
+      max_frame_bytes_(max_frame_bytes) {}
 
 FrameStream::~FrameStream() {
   Stop();
@@ -69,9 +72,10 @@ FrameStream::~FrameStream() {
   ::close(fd_);
 }
 
-Status FrameStream::Start(OnFrame on_frame, OnEnd on_end) {
+Status FrameStream::Start(OnFrame on_frame, OnEnd on_end, OnDrained on_drained) {
   on_frame_ = std::move(on_frame);
   on_end_ = std::move(on_end);
+  on_drained_ = std::move(on_drained);
   event_fd_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   int flags = ::fcntl(fd_, F_GETFL);
   if (event_fd_ < 0 || flags < 0 || ::fcntl(fd_, F_SETFL, flags | O_NONBLOCK) != 0) {
@@ -81,6 +85,27 @@ Status FrameStream::Start(OnFrame on_frame, OnEnd on_end) {
   input_.resize(kReadBytes);
   thread_ = StartThread("raft stream", [this] { Loop(); });
   return Status::Ok();
+}
+
+bool FrameStream::drained() const {
+  std::lock_guard lock(mutex_);
+  return pending_.empty();
+}
+
+std::string FrameStream::end_reason() const {
+  std::lock_guard lock(mutex_);
+  return end_reason_;
+}
+
+void FrameStream::Close() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  ::shutdown(fd_, SHUT_RDWR);
+  if (event_fd_ >= 0) {
+    ::eventfd_write(event_fd_, 1);
+  }
 }
 
 void FrameStream::Stop() {
@@ -97,7 +122,7 @@ void FrameStream::Stop() {
 bool FrameStream::Send(std::string_view frame) {
   std::array<char, kHeaderBytes> header = Header(frame.size());
   std::unique_lock lock(mutex_);
-  if (broken_ || stop_ || frame.size() > kMaxFrameBytes ||
+  if (broken_ || stop_ || frame.size() > max_frame_bytes_ ||
       (!pending_.empty() && pending_.size() + frame.size() > max_queued_bytes_)) {
     return false;
   }
@@ -152,7 +177,7 @@ int64_t FrameStream::WriteSome(std::string_view bytes) {
                       static_cast<int>(std::min<std::size_t>(bytes.size(), INT_MAX)));
     if (n <= 0) {
       int error = SSL_get_error(ssl_.get(), n);
-      ERR_clear_error();
+      NoteSslError(error);
       return error == SSL_ERROR_WANT_WRITE || error == SSL_ERROR_WANT_READ ? written : -1;
     }
     written += n;
@@ -175,8 +200,17 @@ int64_t FrameStream::ReadSome(char* to, std::size_t size) {
     return n;
   }
   int error = SSL_get_error(ssl_.get(), n);
-  ERR_clear_error();
+  NoteSslError(error);
   return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? 0 : -1;
+}
+
+// The other end's alert tells why it hung up. Under mutex_.
+void FrameStream::NoteSslError(int error) {
+  const char* reason = error == SSL_ERROR_SSL ? ERR_reason_error_string(ERR_peek_error()) : nullptr;
+  if (reason != nullptr && end_reason_.empty()) {
+    end_reason_ = reason;
+  }
+  ERR_clear_error();
 }
 
 // Everything that has arrived. TLS keeps bytes of its own that no poll() tells of, so it is read
@@ -225,7 +259,9 @@ bool FrameStream::Deliver() {
   std::size_t wanted = kReadBytes;
   if (rest >= kHeaderBytes) {
     std::size_t size = FrameSize(input_.data());
-    if (size > kMaxFrameBytes) {
+    if (size > max_frame_bytes_) {
+      std::lock_guard lock(mutex_);
+      end_reason_ = "a frame that is too long";
       return false;
     }
     wanted = std::max(wanted, kHeaderBytes + size);
@@ -239,19 +275,28 @@ bool FrameStream::Deliver() {
 }
 
 bool FrameStream::Flush() {
-  std::lock_guard lock(mutex_);
-  if (pending_.empty()) {
-    return !broken_;
+  {
+    std::lock_guard lock(mutex_);
+    if (pending_.empty()) {
+      return !broken_;
+    }
+    int64_t n = WriteSome(pending_);
+    if (n > 0) {
+      pending_.erase(0, static_cast<std::size_t>(n));
+    }
+    if (n < 0 || !pending_.empty()) {
+      return n >= 0;
+    }
   }
-  int64_t n = WriteSome(pending_);
-  if (n > 0) {
-    pending_.erase(0, static_cast<std::size_t>(n));
+  if (on_drained_) {
+    on_drained_();
   }
-  return n >= 0;
+  return true;
 }
 
 void FrameStream::Loop() {
-  bool alive = true;
+  // What came in with the handshake's last bytes no poll() tells of.
+  bool alive = Receive();
   while (alive) {
     bool waiting = false;
     {
@@ -280,6 +325,12 @@ void FrameStream::Loop() {
   {
     std::lock_guard lock(mutex_);
     broken_ = true;
+    if (stop_) {
+      return;
+    }
+    if (end_reason_.empty()) {
+      end_reason_ = "the connection was closed";
+    }
   }
   if (on_end_) {
     on_end_();

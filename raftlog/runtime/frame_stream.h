@@ -38,19 +38,28 @@ class FrameStream {
   // `more`: the next frame is at hand already.
   using OnFrame = std::function<void(std::string_view frame, bool more)>;
   using OnEnd = std::function<void()>;
+  using OnDrained = std::function<void()>;
 
   // Takes over `fd`, and `ssl` after its handshake (null: plain). Beyond `max_queued_bytes` that
   // the socket does not take, frames are dropped: Raft repeats them.
-  FrameStream(int fd, SslHandle ssl, uint64_t max_queued_bytes);
+  FrameStream(int fd, SslHandle ssl, uint64_t max_queued_bytes,
+              uint64_t max_frame_bytes = kMaxFrameBytes);
   ~FrameStream();  // Stop()
   FrameStream(const FrameStream&) = delete;
   FrameStream& operator=(const FrameStream&) = delete;
 
-  // Begins to receive; once. Both are called on the stream's thread, `on_end` at most once: the
-  // other end is gone or sent nonsense.
-  Status Start(OnFrame on_frame, OnEnd on_end);
+  // Begins to receive; once. All are called on the stream's thread: `on_end` at most once, when the
+  // other end is gone or sent nonsense; `on_drained` when the socket has taken all that was queued.
+  Status Start(OnFrame on_frame, OnEnd on_end, OnDrained on_drained = nullptr);
   // From any thread; never waits for the other end. False: dropped.
   bool Send(std::string_view frame);
+  // Nothing is queued: a frame sent now goes at once.
+  bool drained() const;
+  // Why the stream ended; in on_end and after it.
+  std::string end_reason() const;
+  // Ends the connection, from any thread, callbacks too. Frames that had arrived may still be
+  // delivered, on_end is not called any more, and what the kernel has taken still goes out.
+  void Close();
   // Ends the thread. Not from a callback.
   void Stop();
 
@@ -63,13 +72,16 @@ class FrameStream {
   // Bytes written or read, 0: would block, -1: the connection is gone. Under mutex_.
   int64_t WriteSome(std::string_view bytes);
   int64_t ReadSome(char* to, std::size_t size);
+  void NoteSslError(int error);
 
   const int fd_;
   const SslHandle ssl_;
   const uint64_t max_queued_bytes_;
+  const uint64_t max_frame_bytes_;
   int event_fd_ = -1;  // pokes the thread
   OnFrame on_frame_;
   OnEnd on_end_;
+  OnDrained on_drained_;
   std::thread thread_;
 
   // The thread's.
@@ -78,7 +90,8 @@ class FrameStream {
   std::size_t input_end_ = 0;
 
   // One SSL serves one thread at a time.
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
+  std::string end_reason_;
   std::string pending_;  // what the socket did not take
   std::string record_;   // a frame on its way into a TLS record
   bool stop_ = false;

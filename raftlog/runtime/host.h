@@ -23,9 +23,11 @@
 #include "base/status.h"
 #include "raftlog/core.h"
 #include "raftlog/errors.h"
+#include "raftlog/force.h"
 #include "raftlog/membership.h"
 #include "raftlog/options.h"
 #include "raftlog/sessions.h"
+#include "raftlog/state_machine.h"
 #include "base/storage/file.h"
 #include "raftlog/storage/log_store.h"
 #include "raftlog/types.h"
@@ -41,24 +43,6 @@ class Transport {
  public:
   virtual ~Transport() = default;
   virtual void Send(NodeId to, std::string bytes) = 0;
-};
-
-// Deterministic, and only in turns (during Start() on the caller's thread). Each entry is
-// given exactly once in a process life, in log order, starting behind the restored snapshot.
-class StateMachine {
- public:
-  virtual ~StateMachine() = default;
-  // A committed command; the result goes to whoever proposed it here.
-  virtual std::string Apply(const Entry& entry) = 0;
-  // A committed configuration with the bytes its proposer added.
-  virtual void ApplyConfiguration(Index index, const Configuration& configuration,
-                                  std::string_view context) {
-    (void)index, (void)configuration, (void)context;
-  }
-  // Everything applied so far, for Restore on any node.
-  virtual std::string Snapshot() = 0;
-  // Replaces all state. An error is fatal to the host.
-  virtual Status Restore(const SnapshotMeta& meta, std::string_view bytes) = 0;
 };
 
 // All in turns, none may block or call the host's Stop(). Any may be empty.
@@ -88,6 +72,12 @@ struct HostOptions {
   // that join later start empty and learn the configuration from the leader.
   std::optional<Configuration> bootstrap;
   std::string bootstrap_context;  // of the first configuration entry
+  // Carried out once, at Start(): see raftlog/force.h. Give it again until a Start() has returned
+  // ok; the second time changes nothing.
+  std::optional<ForcedMembership> force;
+  // False: the node was shut out for good, and nothing that it says counts any more. From any
+  // thread. Empty: everybody is heard.
+  std::function<bool(NodeId)> admit;
 
   // Proposals that arrive while this node's disk is writing wait for it (at most a tick) and then
   // go out together: with many clients fewer messages and writes. False: they go out at once, the
@@ -148,16 +138,19 @@ struct HostStatus {
   uint64_t queued_messages = 0;
   uint64_t queued_proposals = 0;
   uint64_t waiting_proposals = 0;  // proposed, not yet applied
+  uint64_t waiting_reads = 0;      // asked, not yet answered
   uint64_t unwritten_batches = 0;
   uint64_t unwritten_bytes = 0;
   uint64_t dropped_messages = 0;  // at the bounds
   uint64_t malformed_messages = 0;
-  uint64_t refused_proposals = 0;
+  uint64_t refused_proposals = 0;  // at the full queue; what the core refuses is in `metrics`
   uint64_t snapshots_taken = 0;
   uint64_t stalls = 0;
-  Histogram sync_us;    // write + fdatasync of a group
-  Histogram group;      // batches in a group
-  Histogram commit_us;  // from Propose to applied, own proposals
+  Histogram sync_us;      // write + fdatasync of a group
+  Histogram group;        // batches in a group
+  Histogram commit_us;    // from Propose to applied, own proposals
+  Histogram read_us;      // from ReadIndex to an answer that is ok
+  Histogram snapshot_us;  // writing a snapshot of the state machine, until it is marked in the log
 };
 
 // `index` and `result` are meaningful when the status is ok.

@@ -102,6 +102,10 @@ class Host::Impl {
   void AnswerForward(ForwardResult& forward);
   void AnswerRead(ReadResult& read);
   void ReleaseReads();
+  static void RecordSince(Clock::time_point since, Histogram& histogram) {
+    auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - since);
+    histogram.Record(static_cast<uint64_t>(took.count()));
+  }
   void ExpireWaiters();
   void Fail(Status status);
   void FailAll(const Status& status);
@@ -157,6 +161,9 @@ class Host::Impl {
   bool snapshot_busy_ = false;
   Leadership leadership_;
   Histogram commit_us_;
+  Histogram read_us_;
+  Histogram snapshot_us_;
+  Clock::time_point snapshot_since_;
   uint64_t snapshots_taken_ = 0;
   uint64_t stalls_ = 0;
   uint64_t ticks_ = 0;

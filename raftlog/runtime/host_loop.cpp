@@ -134,7 +134,6 @@ void Host::Impl::FeedProposal(Proposal proposal) {
   }
   Result<LogPosition> at = core_->Propose(proposal.type, std::move(proposal.data));
   if (!at.ok()) {
-    ++refused_proposals_;
     proposal.done(at.status(), Index(), {});
     return;
   }
@@ -312,8 +311,7 @@ void Host::Impl::Resolve(const Entry& entry, Status status, std::string result) 
       waiter.done(Lost(), Index(), {});
       continue;
     }
-    auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - waiter.since);
-    commit_us_.Record(static_cast<uint64_t>(took.count()));
+    RecordSince(waiter.since, commit_us_);
     waiter.done(status, entry.index, result);
   }
 }
@@ -452,6 +450,9 @@ void Host::Impl::PublishStatus() {
   s.sync_us = writer.sync_us;
   s.group = writer.group;
   s.commit_us = commit_us_;
+  s.read_us = read_us_;
+  s.snapshot_us = snapshot_us_;
+  s.waiting_reads = reads_.size() + readings_.size();
   s.snapshots_taken = snapshots_taken_;
   s.stalls = stalls_;
   std::tie(s.queued_messages, s.queued_proposals) = inbox_.depths();

@@ -21,6 +21,7 @@ void Host::Impl::TakeSnapshot() {
     return;
   }
   snapshot_busy_ = true;
+  snapshot_since_ = Clock::now();
   SnapshotMeta meta;
   meta.index = applied_;
   meta.term = core_->log().TermAt(applied_);
@@ -51,6 +52,7 @@ void Host::Impl::SnapshotSaved(const SnapshotMeta& meta) {
     return;
   }
   ++snapshots_taken_;
+  RecordSince(snapshot_since_, snapshot_us_);
   core_->SnapshotTaken(meta);
   Release(meta);
 }

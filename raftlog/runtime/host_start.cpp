@@ -68,6 +68,11 @@ Status Host::Impl::OpenStores() {
   if (options_.bootstrap && log_->pristine()) {
     return log_->WriteBootstrap(BootstrapLog(*options_.bootstrap, options_.bootstrap_context));
   }
+  if (options_.force && !CarriedOut(log_->recovered(), *options_.force)) {
+    Result<Bootstrap> forced =
+        ForceMembership(log_->recovered(), options_.raft.id, *options_.force);
+    return forced.ok() ? log_->WriteForced(forced.value()) : forced.status();
+  }
   return Status::Ok();
 }
 
@@ -180,7 +185,9 @@ void Host::Impl::Stop() {
 
 void Host::Impl::Receive(NodeId from, std::string_view bytes, bool more) {
   Result<Message> message = DecodeMessage(bytes);
-  if (!message.ok() || message.value().from != from) {
+  if (options_.admit && !options_.admit(from)) {
+    ++dropped_messages_;
+  } else if (!message.ok() || message.value().from != from) {
     ++malformed_messages_;
   } else if (!inbox_.Receive(std::move(message).value(), bytes.size())) {
     ++dropped_messages_;
@@ -230,13 +237,19 @@ void Host::Impl::ProposeConfig(std::vector<ConfigChange> changes, std::string co
 }
 
 void Host::Impl::ReadIndex(ReadMode mode, ReadDone done) {
-  bool posted = Post([this, mode, done] {
+  Clock::time_point since = Clock::now();
+  bool posted = Post([this, mode, done, since] {
     if (!fatal_.ok()) {
       done(fatal_, Index());
       return;
     }
     uint64_t request = next_request_++;
-    reads_.emplace(request, done);
+    reads_.emplace(request, [this, done, since](Status status, Index index) {
+      if (status.ok()) {
+        RecordSince(since, read_us_);
+      }
+      done(std::move(status), index);
+    });
     core_->ReadIndex(request, mode, BootTimeNs());
   });
   if (!posted) {

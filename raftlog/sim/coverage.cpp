@@ -1,11 +1,13 @@
 #include "raftlog/sim/coverage.h"
 
+#include <iterator>
+
 #include "base/pure.h"
 
 namespace pgquorum::raft::sim {
 namespace {
 
-constexpr std::array<const char*, static_cast<std::size_t>(Point::kCount)> kNames = {
+constexpr const char* kNames[] = {
     "crash-before-write",
     "crash-after-queue",
     "crash-in-write",
@@ -56,31 +58,15 @@ constexpr std::array<const char*, static_cast<std::size_t>(Point::kCount)> kName
     "refill-asked-for",
     "segment-recycled",
     "lawfully-stuck",
+    "switched-off",
     "operations-searched",
 };
+static_assert(std::size(kNames) == static_cast<std::size_t>(Point::kCount));
 
 }  // namespace
 
 const char* Name(Point point) {
   return kNames[static_cast<std::size_t>(point)];
-}
-
-std::string Coverage::Missing() const {
-  std::string text;
-  for (std::size_t i = 0; i < counts_.size(); ++i) {
-    if (counts_[i] == 0) {
-      text += (text.empty() ? "" : " ") + std::string(kNames[i]);
-    }
-  }
-  return text;
-}
-
-std::string Coverage::ToString() const {
-  std::string text;
-  for (std::size_t i = 0; i < counts_.size(); ++i) {
-    text += std::string(kNames[i]) + " " + std::to_string(counts_[i]) + "\n";
-  }
-  return text;
 }
 
 }  // namespace pgquorum::raft::sim

@@ -317,13 +317,13 @@ std::vector<NodeDisk::Range> NodeDisk::ProvenRanges() {
     // Its header too, as long as there is another segment to go on from.
     uint64_t begin = segments.size() > 1 ? 0 : kSegmentHeaderBytes;
     if (end > begin) {
-      ranges.push_back({path, begin, end});
+      ranges.push_back({path, begin, end, sequence == segments.back()});
     }
   }
   return ranges;
 }
 
-Damage NodeDisk::Spoil(Random& random) {
+Damage NodeDisk::Spoil(Random& random, bool& dies) {
   Damage damage = random.Chance(1, 2) ? Damage::kBitFlip : Damage::kLostWrite;
   if (snapshot_index_ && random.Chance(1, 4)) {
     std::string name = SnapshotStore::Name(snapshot_index_, terms_.At(snapshot_index_));
@@ -333,6 +333,7 @@ Damage NodeDisk::Spoil(Random& random) {
     }
     std::string path = JoinPath(path_, name);
     fs_.FlipBit(path, random.Below(fs_.Content(path).size() * 8));
+    dies = random.Chance(2, 3);
     spoiled_ = true;
     return Damage::kSnapshot;
   }
@@ -342,11 +343,18 @@ Damage NodeDisk::Spoil(Random& random) {
   }
   const Range& range = ranges[random.Below(ranges.size())];
   uint64_t at = random.Between(range.begin, range.end - 1);
+  uint64_t how = damage == Damage::kBitFlip ? random.Below(8) : random.Between(1, 4);
+  uint64_t begin = std::max(at / kSectorBytes * kSectorBytes, range.begin);
+  dies = random.Chance(2, 3);
+  if (range.newest && begin < kSegmentHeaderBytes && !(dies && idle())) {
+    // The others may be released before that is found, and no header would be left to start from.
+    dies = false;
+    return Damage::kNone;
+  }
   if (damage == Damage::kBitFlip) {
-    fs_.FlipBit(range.path, at * 8 + random.Below(8));
+    fs_.FlipBit(range.path, at * 8 + how);
   } else {
-    uint64_t begin = std::max(at / kSectorBytes * kSectorBytes, range.begin);
-    uint64_t end = std::min(begin + kSectorBytes * random.Between(1, 4), range.end);
+    uint64_t end = std::min(begin + kSectorBytes * how, range.end);
     fs_.Overwrite(range.path, begin, std::string(end - begin, '\0'));
   }
   spoiled_ = true;

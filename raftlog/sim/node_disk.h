@@ -89,8 +89,9 @@ class NodeDisk {
   void FailNextWrite(DiskFault fault) { planned_ = fault; }
   // Which one a failed group ran into.
   DiskFault failed_with() const { return failed_with_; }
-  // Spoils something that the log itself proves durable, so that it must be noticed.
-  Damage Spoil(Random& random);
+  // Spoils something that the log itself proves durable, so that it must be noticed. With `dies`
+  // the process has to end at once.
+  Damage Spoil(Random& random, bool& dies);
 
   // --- what is durable, for the checker ---
   Index last() const { return terms_.last(); }
@@ -104,6 +105,7 @@ class NodeDisk {
     std::string path;
     uint64_t begin;
     uint64_t end;
+    bool newest;  // segment
   };
 
   Status OpenStores();

@@ -297,6 +297,41 @@ void World::CheckHistory() {
     checker_.Fail("linearizability: " + verdict.text);
   } else if (verdict.kind == Verdict::Kind::kLinearizable) {
     coverage_.Hit(Point::kSearched, operations.size());
+  } else {
+    undecided_ = true;
+    Trace("undecided: " + verdict.text);
+  }
+}
+
+// Without pre-vote a removed node that was not told raises everybody's term for ever (thesis 4.2.3:
+// that is what pre-vote is for), so who removes a node switches it off. Removed is who is not in
+// the newest committed configuration, nor in one that a node with that commit's log would use.
+void World::SwitchOffRemoved() {
+  const Core* newest = nullptr;
+  for (auto& [id, node] : nodes_) {
+    if (node->core != nullptr &&
+        (newest == nullptr || node->core->log().commit() > newest->log().commit())) {
+      newest = node->core.get();
+    }
+  }
+  if (plan_.pre_vote || newest == nullptr) {
+    return;
+  }
+  Index commit = newest->log().commit();
+  std::vector<NodeId> kept = newest->ConfigurationAt(commit).Members();
+  for (auto& [id, node] : nodes_) {
+    if (node->core != nullptr && node->core->log().last() >= commit) {
+      std::vector<NodeId> members = node->core->configuration().Members();
+      kept.insert(kept.end(), members.begin(), members.end());
+    }
+  }
+  for (auto& [id, node] : nodes_) {
+    if (node->core != nullptr && !node->paused && std::count(kept.begin(), kept.end(), id) == 0) {
+      Trace("switched off " + std::to_string(id.value()));
+      coverage_.Hit(Point::kSwitchedOff);
+      node->paused = true;
+      node->paused_at = now_;
+    }
   }
 }
 
@@ -311,6 +346,7 @@ bool World::CheckLiveness() {
   Term term;
   while (now_ < end && checker_.failure().empty()) {
     RunUntil(now_ + 50'000);
+    SwitchOffRemoved();
     Node* leader = Leader();
     if (leader == nullptr || leader->core->configuration().joint()) {
       target = Index();

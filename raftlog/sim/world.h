@@ -70,6 +70,8 @@ class World {
 
   // Returns the broken promise, or nothing.
   std::string Run();
+  // The search for an order that explains the clients' answers was given up.
+  bool undecided() const { return undecided_; }
 
  private:
   struct Reading {
@@ -129,6 +131,7 @@ class World {
   void ScheduleTick(Node& node);
   bool CheckLiveness();
   bool MajorityUsable();
+  void SwitchOffRemoved();
   void CheckHistory();
   void Trace(const std::string& text);
   std::string Guarded(const std::function<void()>& body);
@@ -202,6 +205,7 @@ class World {
   Index executed_to_;
   Checker checker_;
   History history_;
+  bool undecided_ = false;
 };
 
 }  // namespace pgquorum::raft::sim

@@ -149,7 +149,8 @@ void World::SpoilSome(Node* node) {
   if (node == nullptr || one_is || plan_.founders < 3) {
     return;
   }
-  Damage damage = node->disk->Spoil(random_);
+  bool dies = false;
+  Damage damage = node->disk->Spoil(random_, dies);
   if (damage == Damage::kNone) {
     return;
   }
@@ -158,7 +159,7 @@ void World::SpoilSome(Node* node) {
                 : damage == Damage::kLostWrite ? Point::kLostWrite
                                                : Point::kSnapshotSpoiled);
   Trace("spoiled " + std::to_string(node->id.value()));
-  if (random_.Chance(2, 3)) {
+  if (dies) {
     Crash(*node);
   }
 }

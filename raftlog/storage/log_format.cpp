@@ -2,7 +2,6 @@
 
 #include <array>
 #include <charconv>
-#include <cstring>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -15,41 +14,17 @@ namespace pgquorum::raft {
 namespace {
 
 constexpr std::size_t kChecksumBytes = 4;
-constexpr std::size_t kCheckedHeaderBytes =
-    26;  // of a record: after the checksum, before the check
 constexpr std::string_view kSegmentPrefix = "log-";
 constexpr std::size_t kSequenceDigits = 16;
-
-template <typename T>
-void Put(char* to, T value) {
-  for (std::size_t i = 0; i < sizeof(T); ++i) {
-    to[i] = static_cast<char>(static_cast<uint64_t>(value) >> (8 * i));
-  }
-}
-
-template <typename T>
-T Get(const char* from) {
-  uint64_t value = 0;
-  for (std::size_t i = 0; i < sizeof(T); ++i) {
-    value |= uint64_t{static_cast<unsigned char>(from[i])} << (8 * i);
-  }
-  return static_cast<T>(value);
-}
-
-// Tells a header from arbitrary bytes before its length is believed, so that a search for records
-// in a damaged region does not compute a checksum of megabytes at every position.
-uint16_t HeaderCheck(const char* record, uint32_t seed) {
-  return static_cast<uint16_t>(Crc32c({record + kChecksumBytes, kCheckedHeaderBytes}, ~seed));
-}
 
 }  // namespace
 
 uint32_t SegmentSeed(uint64_t cluster_id, NodeId node, uint64_t sequence) {
-  std::array<char, 24> identity;
-  Put<uint64_t>(identity.data(), cluster_id);
-  Put<uint64_t>(identity.data() + 8, node.value());
-  Put<uint64_t>(identity.data() + 16, sequence);
-  return Crc32c({identity.data(), identity.size()});
+  ByteWriter identity;
+  identity.U64(cluster_id);
+  identity.U64(node.value());
+  identity.U64(sequence);
+  return Crc32c(identity.data());
 }
 
 std::string EncodeSegmentHeader(const SegmentHeader& header) {
@@ -71,13 +46,9 @@ std::string EncodeSegmentHeader(const SegmentHeader& header) {
   out.U64(header.last_term.value());
   out.U64(header.snapshot.value());
   out.U64(header.snapshot_term.value());
-  std::string bytes = std::move(out).Take();
-  bytes.resize(kSegmentHeaderBytes - kChecksumBytes, '\0');
-  uint32_t seed = SegmentSeed(header.cluster_id, header.node, header.sequence);
-  std::array<char, kChecksumBytes> crc;
-  Put<uint32_t>(crc.data(), Crc32c(bytes, seed));
-  bytes.append(crc.data(), crc.size());
-  return bytes;
+  out.Raw(std::string(kSegmentHeaderBytes - kChecksumBytes - out.size(), '\0'));
+  out.U32(Crc32c(out.data(), SegmentSeed(header.cluster_id, header.node, header.sequence)));
+  return std::move(out).Take();
 }
 
 Result<SegmentHeader> DecodeSegmentHeader(std::string_view bytes, uint64_t cluster_id, NodeId node,
@@ -107,7 +78,7 @@ Result<SegmentHeader> DecodeSegmentHeader(std::string_view bytes, uint64_t clust
   h.last_term = Term(in.U64());
   h.snapshot = Index(in.U64());
   h.snapshot_term = Term(in.U64());
-  uint32_t crc = Get<uint32_t>(bytes.data() + kSegmentHeaderBytes - kChecksumBytes);
+  uint32_t crc = ByteReader(bytes.substr(kSegmentHeaderBytes - kChecksumBytes)).U32();
   uint32_t seed = SegmentSeed(h.cluster_id, h.node, h.sequence);
   if (magic != kSegmentMagic || h.sequence != expected_sequence ||
       crc != Crc32c(bytes.substr(0, kSegmentHeaderBytes - kChecksumBytes), seed)) {
@@ -127,48 +98,29 @@ Result<SegmentHeader> DecodeSegmentHeader(std::string_view bytes, uint64_t clust
 void AppendRecord(const RecordHeader& header, std::string_view payload, uint32_t seed,
                   std::string& out) {
   PGQUORUM_CHECK(payload.size() <= kMaxRecordPayloadBytes);
-  std::size_t start = out.size();
-  std::size_t total = RecordBytes(payload.size());
-  out.resize(start + kRecordHeaderBytes);
-  char* p = out.data() + start;
-  Put<uint32_t>(p + 4, static_cast<uint32_t>(payload.size()));
-  Put<uint64_t>(p + 8, header.term.value());
-  Put<uint64_t>(p + 16, header.index.value());
-  Put<uint32_t>(p + 24, header.durable_back);
-  Put<uint8_t>(p + 28, static_cast<uint8_t>(header.type));
-  Put<uint8_t>(p + 29, static_cast<uint8_t>(header.entry_type));
-  Put<uint16_t>(p + 30, HeaderCheck(p, seed));
-  uint32_t crc = Crc32c({p + kChecksumBytes, kRecordHeaderBytes - kChecksumBytes}, seed);
-  Put<uint32_t>(p, Crc32c(payload, crc));
-  out.append(payload);
-  out.resize(start + total, '\0');
+  LogRecordHeader framed;
+  framed.first = header.term.value();
+  framed.second = header.index.value();
+  framed.durable_back = header.durable_back;
+  framed.kind = static_cast<uint8_t>(header.type);
+  framed.tag = static_cast<uint8_t>(header.entry_type);
+  AppendLogRecord(framed, payload, seed, out);
 }
 
 std::optional<Record> ParseRecord(std::string_view bytes, uint32_t seed) {
-  if (bytes.size() < kRecordHeaderBytes) {
+  std::optional<LogRecord> framed = ParseLogRecord(bytes, seed, kMaxRecordPayloadBytes);
+  if (!framed || framed->header.kind > kRecordTypeLast) {
     return std::nullopt;
   }
-  const char* p = bytes.data();
-  auto type = Get<uint8_t>(p + 28);
-  auto entry_type = Get<uint8_t>(p + 29);
   Record record;
-  record.header.length = Get<uint32_t>(p + 4);
-  std::size_t total = RecordBytes(record.header.length);
-  if (type == 0 || type > kRecordTypeLast || record.header.length > kMaxRecordPayloadBytes ||
-      total > bytes.size() || Get<uint16_t>(p + 30) != HeaderCheck(p, seed)) {
-    return std::nullopt;
-  }
-  record.payload = bytes.substr(kRecordHeaderBytes, record.header.length);
-  uint32_t crc = Crc32c({p + kChecksumBytes, kRecordHeaderBytes - kChecksumBytes}, seed);
-  if (Get<uint32_t>(p) != Crc32c(record.payload, crc)) {
-    return std::nullopt;
-  }
-  record.header.term = Term(Get<uint64_t>(p + 8));
-  record.header.index = Index(Get<uint64_t>(p + 16));
-  record.header.durable_back = Get<uint32_t>(p + 24);
-  record.header.type = static_cast<RecordType>(type);
-  record.header.entry_type = static_cast<EntryType>(entry_type);
-  record.bytes = total;
+  record.header.length = framed->header.length;
+  record.header.term = Term(framed->header.first);
+  record.header.index = Index(framed->header.second);
+  record.header.durable_back = framed->header.durable_back;
+  record.header.type = static_cast<RecordType>(framed->header.kind);
+  record.header.entry_type = static_cast<EntryType>(framed->header.tag);
+  record.payload = framed->payload;
+  record.bytes = framed->bytes;
   return record;
 }
 

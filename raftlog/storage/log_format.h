@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "base/storage/log_record.h"
 #include "raftlog/types.h"
 
 namespace pgquorum::raft {
@@ -16,8 +17,8 @@ namespace pgquorum::raft {
 inline constexpr uint32_t kLogFormatVersion = 1;
 inline constexpr uint64_t kSegmentMagic = 0x31474F4C52515047;  // "GPQRLOG1" in file order
 inline constexpr std::size_t kSegmentHeaderBytes = 512;        // one sector: never torn
-inline constexpr std::size_t kRecordHeaderBytes = 32;
-inline constexpr std::size_t kRecordAlignment = 8;
+inline constexpr std::size_t kRecordHeaderBytes = kLogRecordHeaderBytes;
+inline constexpr std::size_t kRecordAlignment = kLogRecordAlignment;
 inline constexpr std::size_t kBatchPayloadBytes = 40;
 inline constexpr std::size_t kMarkerPayloadBytes = 16;
 // Longest payload that a reader accepts: an entry's data at its limit.
@@ -85,7 +86,7 @@ struct RecordHeader {
 };
 
 inline std::size_t RecordBytes(std::size_t payload) {
-  return (kRecordHeaderBytes + payload + kRecordAlignment - 1) & ~(kRecordAlignment - 1);
+  return LogRecordBytes(payload);
 }
 
 void AppendRecord(const RecordHeader& header, std::string_view payload, uint32_t seed,

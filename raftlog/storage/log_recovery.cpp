@@ -223,6 +223,7 @@ Status Recovery::Replay(const Link& link, bool oldest) {
   image_.index.AddSegment(
       {link.sequence, std::move(file).value(), content.size(), kSegmentHeaderBytes, Index(), {}});
   LogSegment& segment = image_.index.segments().back();
+  image_.synced = 0;
   uint32_t seed = SegmentSeed(cluster_id_, node_, link.sequence);
   uint64_t limit = link.limit == 0 ? content.size() : std::min(link.limit, content.size());
   std::string_view bytes = std::string_view(content).substr(0, limit);
@@ -241,6 +242,8 @@ Status Recovery::Replay(const Link& link, bool oldest) {
       Collect(bytes, segment.end, seed);
       return Status::Ok();
     }
+    uint64_t back = std::min<uint64_t>(record->header.durable_back, segment.end);
+    image_.synced = std::max(image_.synced, segment.end - back);
     segment.end += record->bytes;
   }
   if (link.limit == 0) {
@@ -255,24 +258,16 @@ Status Recovery::Replay(const Link& link, bool oldest) {
 // Records behind the end of the newest segment: leftovers of a write that never finished, or the
 // proof that the bytes in between were durable.
 void Recovery::JudgeTail(std::string_view content, uint64_t from, uint32_t seed) {
-  bool leftovers = false;
-  for (uint64_t at = from; at < content.size(); at += kRecordAlignment) {
-    std::optional<Record> record = ParseRecord(content.substr(at), seed);
-    if (!record) {
-      continue;
-    }
-    if (at - std::min<uint64_t>(record->header.durable_back, at) > from) {
-      Damaged(image_.index.segments().back().sequence, from);
-      Collect(content, from, seed);
-      return;
-    }
-    leftovers = true;
-    image_.torn_bytes = at + record->bytes - from;
-    at += record->bytes - kRecordAlignment;
+  LogTail tail = JudgeLogTail(content, from, seed, kMaxRecordPayloadBytes);
+  if (tail.proven) {
+    Damaged(image_.index.segments().back().sequence, from);
+    Collect(content, from, seed);
+    return;
   }
   // Leftovers would verify again once new records have filled the hole in front of them, so the
   // segment is closed; without any it is continued.
-  image_.needs_segment = leftovers;
+  image_.torn_bytes = tail.torn_bytes;
+  image_.needs_segment = tail.torn_bytes > 0;
 }
 
 void Recovery::Damaged(uint64_t sequence, uint64_t offset) {

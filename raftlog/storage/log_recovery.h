@@ -26,7 +26,9 @@ struct LogImage {
   Index snapshot;  // the latest marker; 0: none
   Term snapshot_term;
 
-  uint64_t last_sequence = 0;    // the highest number ever used by a file that is there
+  uint64_t last_sequence = 0;  // the highest number ever used by a file that is there
+  // Of the newest segment of `index`: a later record says that everything in front was synced.
+  uint64_t synced = 0;
   bool needs_segment = true;     // nothing may be appended to the newest segment
   uint64_t torn_bytes = 0;       // a write that never finished was dropped
   std::string damage;            // not empty: what is damaged

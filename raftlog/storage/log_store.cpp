@@ -55,15 +55,25 @@ bool LogStore::pristine() const {
 
 Status LogStore::WriteBootstrap(const Bootstrap& bootstrap) {
   PGQUORUM_CHECK(pristine());
+  return WriteAtStart(bootstrap);
+}
+
+Status LogStore::WriteForced(const Bootstrap& forced) {
+  PGQUORUM_CHECK(!pristine() && forced.entry.index == recovered_.last + 1 &&
+                 forced.hard_state.term > recovered_.hard_state.term);
+  return WriteAtStart(forced);
+}
+
+Status LogStore::WriteAtStart(const Bootstrap& write) {
   Persist persist;
-  persist.hard_state = bootstrap.hard_state;
-  persist.entries = {bootstrap.entry};
+  persist.hard_state = write.hard_state;
+  persist.entries = {write.entry};
   const Persist* batch = &persist;
   Status written = Write({&batch, 1});
   if (!written.ok()) {
     return written;
   }
-  recovered_.hard_state = bootstrap.hard_state;
+  recovered_.hard_state = write.hard_state;
   return BuildRecovered();
 }
 

@@ -62,6 +62,9 @@ class LogStore : public LogReader {
   // The first contents of a founding member. Precondition: pristine().
   Status WriteBootstrap(const Bootstrap& bootstrap);
 
+  // Behind the log as it was found (raftlog/force.h). Before anything else is written.
+  Status WriteForced(const Bootstrap& forced);
+
   // Everything of `batches`, in order, durable on return, under one sync where it fits into the
   // segment. Snapshots that they install must be published already (SnapshotStore::Publish).
   Status Write(std::span<const Persist* const> batches);
@@ -96,8 +99,10 @@ class LogStore : public LogReader {
 
   LogStore(StateDirectory& directory, SnapshotStore& snapshots, const LogStoreOptions& options);
 
+  Status WriteAtStart(const Bootstrap& write);
   Status Recover();
   Status AdoptImage(LogImage image);
+  Status WriteTailAgain(const LogSegment& newest, uint64_t synced);
   Status ResolveSnapshot(LogImage& image);
   Status BuildRecovered();
   Status Fail(Status status);
@@ -110,6 +115,7 @@ class LogStore : public LogReader {
   void Publish();
   Status StartSegment(std::size_t record_bytes);
   SegmentHeader HeaderFor(uint64_t sequence) const;
+  uint32_t SeedOf(const LogSegment& segment) const;
 
   StateDirectory& directory_;
   SnapshotStore& snapshots_;

@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/storage/errors.h"
+#include "raftlog/bug.h"
 #include "raftlog/codec.h"
 #include "raftlog/storage/errors.h"
 #include "raftlog/storage/log_store.h"
@@ -121,26 +123,17 @@ Status LogStore::AdoptImage(LogImage image) {
     file_ = newest.file;
     capacity_ = newest.capacity;
     written_ = newest.end;
-    // What was read back may still be in the page cache only, written by a process that was killed
-    // before its sync: it becomes durable before anybody is told about it.
-    Status synced = file_->Sync();
-    if (!synced.ok()) {
-      return Fail(std::move(synced));
-    }
     durable_ = written_;
-    seed_ =
-        SegmentSeed(directory_.identity().cluster_id, directory_.identity().node, newest.sequence);
-  } else if (!index_.segments().empty()) {
-    Status synced = index_.segments().back().file->Sync();
-    if (!synced.ok()) {
-      return Fail(std::move(synced));
-    }
+    seed_ = SeedOf(newest);
   }
   recovered_.hard_state = hard_state_;
   if (!index_.segments().empty()) {
-    Status noted = directory_.NoteLogCreated();
-    if (!noted.ok()) {
-      return Fail(std::move(noted));
+    Status kept = WriteTailAgain(index_.segments().back(), image.synced);
+    if (kept.ok()) {
+      kept = directory_.NoteLogCreated();
+    }
+    if (!kept.ok()) {
+      return Fail(std::move(kept));
     }
   }
   if (!image_damage_.empty()) {
@@ -155,6 +148,44 @@ Status LogStore::AdoptImage(LogImage image) {
     }
   }
   return BuildRecovered();
+}
+
+uint32_t LogStore::SeedOf(const LogSegment& segment) const {
+  const DirectoryIdentity& identity = directory_.identity();
+  return SegmentSeed(identity.cluster_id, identity.node, segment.sequence);
+}
+
+// What was read back and is not known to have been synced may be in the page cache only. Its writer
+// was killed before the sync: then a sync now is enough. Or the writer ended because its sync had
+// failed: then the kernel takes these pages for clean, and only what is written anew reaches the
+// disk. The bytes are the same ones, so that what the disk has of them already stays whole.
+Status LogStore::WriteTailAgain(const LogSegment& newest, uint64_t synced) {
+  if (PGQUORUM_RAFT_BUG(kTrustPageCache)) {
+    return newest.file->Sync();
+  }
+  std::string tail(newest.end - synced, '\0');
+  Result<std::size_t> got = newest.file->Read(synced, tail.data(), tail.size());
+  if (!got.ok()) {
+    return got.status();
+  }
+  const DirectoryIdentity& identity = directory_.identity();
+  uint64_t at = 0;
+  bool same = got.value() == tail.size();
+  if (same && synced == 0) {
+    same = DecodeSegmentHeader(tail, identity.cluster_id, identity.node, newest.sequence).ok();
+    at = kSegmentHeaderBytes;
+  }
+  while (same && at < tail.size()) {
+    std::optional<Record> record = ParseRecord(std::string_view(tail).substr(at), SeedOf(newest));
+    same = record.has_value();
+    at += same ? record->bytes : 0;
+  }
+  if (!same) {
+    return Status::Error(kErrIo, "segment " + SegmentName(newest.sequence) +
+                                     " of the Raft log reads differently each time");
+  }
+  Status status = newest.file->Write(synced, tail);
+  return status.ok() ? newest.file->Sync() : status;
 }
 
 Status LogStore::BuildRecovered() {
@@ -205,8 +236,7 @@ Result<std::vector<Entry>> LogStore::Read(Index first, Index last, uint64_t max_
       }
       stop = slot < segment->offsets.size() ? segment->offsets[slot] : segment->end;
       file = segment->file;
-      seed = SegmentSeed(directory_.identity().cluster_id, directory_.identity().node,
-                         segment->sequence);
+      seed = SeedOf(*segment);
     }
     chunk.resize(stop - offsets.front());
     Result<std::size_t> got = file->Read(offsets.front(), chunk.data(), chunk.size());

@@ -21,7 +21,7 @@ constexpr std::size_t kTrailerEndBytes = 28;
 constexpr std::size_t kMaxMetaBytes = 64 * 1024;
 constexpr std::size_t kCopyBytes = std::size_t{1} << 20;
 constexpr std::string_view kPrefix = "snapshot-";
-constexpr std::string_view kPartialSuffix = ".partial";
+constexpr std::string_view kPartialSnapshot = ".partial";
 constexpr std::string_view kIncomingSuffix = ".incoming.partial";
 
 Status Damaged(const std::string& what) {
@@ -49,7 +49,7 @@ Result<std::unique_ptr<SnapshotStore>> SnapshotStore::Open(FileSystem& fs, std::
     return names.status();
   }
   for (const std::string& name : names.value()) {
-    if (name.starts_with(kPrefix) && name.ends_with(kPartialSuffix)) {
+    if (name.starts_with(kPrefix) && name.ends_with(kPartialSnapshot)) {
       Status removed = fs.Remove(JoinPath(directory, name));
       if (!removed.ok()) {
         return removed;
@@ -144,7 +144,7 @@ Status SnapshotStore::FinishFile(File& file, const SnapshotMeta& meta) {
 
 Status SnapshotStore::Save(const SnapshotMeta& meta, std::string_view data) {
   std::string path = PathOf(meta);
-  std::string partial = path + std::string(kPartialSuffix);
+  std::string partial = path + std::string(kPartialSnapshot);
   {
     Result<std::unique_ptr<File>> file = fs_.Open(partial, OpenMode::kCreate);
     if (!file.ok()) {
@@ -281,7 +281,7 @@ Status SnapshotStore::RemoveOlder(Index index) {
   }
   std::string keep = Name(index, Term());  // names sort like indexes
   for (const std::string& name : names.value()) {
-    if (name.starts_with(kPrefix) && !name.ends_with(kPartialSuffix) && name < keep) {
+    if (name.starts_with(kPrefix) && !name.ends_with(kPartialSnapshot) && name < keep) {
       Status removed = fs_.Remove(JoinPath(directory_, name));
       if (!removed.ok()) {
         return removed;

@@ -110,7 +110,10 @@ Status StateDirectory::Check(bool adopt_moved) {
   if (found.directory_number != directory_number_) {
     if (!adopt_moved) {
       return Status::Error(kErrForeign, "\"" + path_ + "\" is a copy of this node's directory")
-          .WithHint("If it was moved and no copy of it is in use, adopt it explicitly.");
+          .WithDetail("What the original has voted and acknowledged since is not in a copy.")
+          .WithHint(
+              "Move the original back. If it is gone, remove this node from the cluster and "
+              "let it join again under a new id.");
     }
     return WriteIdentity();
   }

@@ -6,6 +6,20 @@
 namespace pgquorum::raft::test {
 namespace {
 
+// Node 2, which has lost what it confirmed, says to the leader where its log ends.
+Message RemarkTo(const Core& leader, Index last, Term term) {
+  Message remark;
+  remark.kind = MessageKind::kAppendReply;
+  remark.from = NodeId(2);
+  remark.to = leader.id();
+  remark.term = leader.term();
+  remark.reject = true;
+  remark.force = true;
+  remark.hint_index = last;
+  remark.hint_term = term;
+  return remark;
+}
+
 // On an idle cluster: the heartbeat's answer is what tells the leader.
 TEST(Refill, AnIdleLeaderRefills) {
   Cluster cluster(3);
@@ -70,18 +84,24 @@ TEST(Refill, TheLeaderBelievesTermsNotIndexes) {
   cluster.Commit(1, "b");
   Index last = cluster[1].log().last();
   ASSERT_EQ(cluster[1].progress().at(NodeId(2)).match, last);
-  Message remark;
-  remark.kind = MessageKind::kAppendReply;
-  remark.from = NodeId(2);
-  remark.to = NodeId(1);
-  remark.term = cluster[1].term();
-  remark.reject = true;
-  remark.force = true;
-  remark.hint_index = last - 1;
-  remark.hint_term = Term(1);  // there the leader has another term
-  cluster[1].Step(remark);
+  cluster[1].Step(RemarkTo(cluster[1], last - 1, Term(1)));  // there the leader has another term
   EXPECT_EQ(cluster[1].progress().at(NodeId(2)).match, Index(0));
   EXPECT_EQ(cluster[1].progress().at(NodeId(2)).next, Index(2));  // the founding entry agrees
+}
+
+// Nor a longer log, or one of the same length, that ends in an older term: what it had confirmed of
+// the newer one is gone, and nothing but another look further down brings it back.
+TEST(Refill, AReplacedTailIsNotWhatWasConfirmed) {
+  for (uint64_t beyond : {0, 38}) {
+    Cluster cluster(3);
+    cluster.Elect(1);
+    cluster.Elect(3);
+    Index last = cluster[3].log().last();
+    ASSERT_EQ(cluster[3].progress().at(NodeId(2)).match, last);
+    cluster[3].Step(RemarkTo(cluster[3], last + beyond, cluster[1].log().TermAt(last - 1)));
+    EXPECT_EQ(cluster[3].progress().at(NodeId(2)).match, Index(0));
+    EXPECT_EQ(cluster[3].progress().at(NodeId(2)).next, last);
+  }
 }
 
 // A vote that is lost with the log must not be given a second time.

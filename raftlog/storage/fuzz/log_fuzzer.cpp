@@ -31,7 +31,7 @@ std::string Build(std::string_view input) {
   while (input.size() >= 6) {
     auto byte = [&](std::size_t i) { return static_cast<unsigned char>(input[i]); };
     RecordHeader record;
-    record.type = static_cast<RecordType>(byte(0) % 5);
+    record.type = static_cast<RecordType>(1 + byte(0) % 5);  // 0 is no record
     record.entry_type = static_cast<EntryType>(byte(1) % 4);
     record.term = Term(byte(2));
     record.index = Index(byte(3));

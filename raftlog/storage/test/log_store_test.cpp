@@ -383,6 +383,50 @@ TEST_F(LogStoreTest, ADiskErrorIsFinal) {
   }
 }
 
+// After a failed sync the next process reads what the disk has not got, and no sync helps: whatever
+// it finds, it must be able to promise.
+TEST_F(LogStoreTest, WhatAFailedSyncLeftReadableIsWrittenAnew) {
+  bool failed = true;
+  for (uint64_t step = 1; failed; ++step) {
+    Wipe();
+    Open();
+    ASSERT_OK(store_->SetHardState(1, 2));
+    fs().FailAt(fs().operations() + step, MemoryFault::kIoError);
+    failed = false;
+    for (uint64_t i = 1; i <= 12 && !failed; ++i) {  // across two segments
+      Persist persist;
+      persist.hard_state = HardState{Term(i), NodeId(i % 3), Index()};
+      persist.entries = {MakeEntry(i, i, std::string(9'000, static_cast<char>('a' + i)))};
+      failed = !store_->Write(std::move(persist)).ok();
+    }
+    Reopen(MemoryLoss::kNone);
+    std::vector<Entry> read = store_->All();
+    HardState state = store_->log->recovered().hard_state;
+    Reopen(MemoryLoss::kAll);
+    EXPECT_EQ(store_->log->damage(), "") << step;
+    EXPECT_EQ(store_->All(), read) << step;
+    EXPECT_EQ(store_->log->recovered().hard_state, state) << step;
+  }
+}
+
+TEST_F(LogStoreTest, ATailThatCannotBeWrittenAnewIsNotAdopted) {
+  for (uint64_t step : {1, 2}) {  // the write, the sync
+    Wipe();
+    Open();
+    Fill(1, 3, 1);
+    fs().FailAt(fs().operations() + 2, MemoryFault::kIoError);
+    ASSERT_FALSE(store_->Append({MakeEntry(4, 1, "x")}).ok());
+    store_.reset();
+    fs().PowerCycle(random_, MemoryLoss::kNone);
+    fs().FailAt(fs().operations() + step, MemoryFault::kIoError);
+    EXPECT_EQ(OpenStore(fs()).status().sqlstate(), kErrIo);
+    Reopen(MemoryLoss::kNone);
+    EXPECT_EQ(store_->All().size(), 4u);
+    Reopen(MemoryLoss::kAll);
+    EXPECT_EQ(store_->All().size(), 4u);
+  }
+}
+
 TEST_F(LogStoreTest, RefusesForeignCopiedLockedAndEmptiedDirectories) {
   Open();
   Fill(1, 3, 1);
