@@ -1,5 +1,6 @@
 #include "bgworkers/transport/grpc_setup.h"
 
+#include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <google/protobuf/stubs/logging.h>
 #include <stdlib.h>
@@ -31,6 +32,25 @@ void KeepLastError(gpr_log_func_args* line) {
   *g_last_error = line->message;
 }
 
+// The C++ layer has no words for certificates that change; the C layer, which is public too, has.
+class ReloadingCredentials final : public grpc::ServerCredentials {
+ public:
+  explicit ReloadingCredentials(grpc_ssl_server_credentials_options* options)
+      : credentials_(grpc_ssl_server_credentials_create_with_options(options)) {}
+  ~ReloadingCredentials() override { grpc_server_credentials_release(credentials_); }
+  void SetAuthMetadataProcessor(
+      const std::shared_ptr<grpc::AuthMetadataProcessor>& processor) override {
+    (void)processor;
+  }
+
+ private:
+  int AddPortToServer(const std::string& address, grpc_server* server) override {
+    return grpc_server_add_http2_port(server, address.c_str(), credentials_);
+  }
+
+  grpc_server_credentials* credentials_;
+};
+
 }  // namespace
 
 void PrepareGrpc() {
@@ -53,18 +73,40 @@ std::string LastGrpcError() {
   return g_last_error == nullptr ? "" : *g_last_error;
 }
 
-std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const TlsIdentity* identity) {
+void ShownIdentity::Set(TlsIdentity identity) {
+  std::lock_guard lock(mutex_);
+  identity_ = std::move(identity);
+  fresh_ = true;
+}
+
+grpc_ssl_certificate_config_reload_status ShownIdentity::Fetch(
+    void* self, grpc_ssl_server_certificate_config** config) {
+  auto* shown = static_cast<ShownIdentity*>(self);
+  std::lock_guard lock(shown->mutex_);
+  if (!shown->fresh_) {
+    return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
+  }
+  const TlsIdentity& identity = shown->identity_;
+  // With the CA in the chain: a joining node knows its fingerprint and must see it.
+  std::string chain = identity.certificate + identity.ca_certificate;
+  grpc_ssl_pem_key_cert_pair pair{identity.key.c_str(), chain.c_str()};
+  *config = grpc_ssl_server_certificate_config_create(identity.ca_certificate.c_str(), &pair, 1);
+  if (*config == nullptr) {
+    return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_FAIL;
+  }
+  shown->fresh_ = false;
+  return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
+}
+
+std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(ShownIdentity* identity) {
   if (identity == nullptr) {
     return grpc::InsecureServerCredentials();
   }
   // Joining nodes have no certificate. One that is shown is verified here; that there is one is
   // checked by every method but Join.
-  grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
-  options.pem_root_certs = identity->ca_certificate;
-  // With the CA in the chain: a joining node knows its fingerprint and must see it.
-  options.pem_key_cert_pairs.push_back(
-      {identity->key, identity->certificate + identity->ca_certificate});
-  return grpc::SslServerCredentials(options);
+  return std::make_shared<ReloadingCredentials>(
+      grpc_ssl_server_credentials_create_options_using_config_fetcher(
+          GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY, ShownIdentity::Fetch, identity));
 }
 
 std::shared_ptr<grpc::ChannelCredentials> MakeChannelCredentials(const TlsIdentity* identity) {
@@ -87,8 +129,6 @@ std::shared_ptr<grpc::ChannelCredentials> MakeAnonymousCredentials(
 
 void SetServerArguments(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
-  // Two servers on one port would share its connections.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
   // Frees what a vanished peer has left; liveness is judged by pings of our own.
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kServerKeepaliveMs);

@@ -5,12 +5,14 @@
 #include <signal.h>
 
 #include <memory>
+#include <mutex>
 #include <string>
 
 // Before gRPC: base/pure.h checks what came in before it.
 #include "bgworkers/transport/pki.h"
 #include "bgworkers/transport/transport.h"
 
+#include <grpc/grpc_security.h>
 #include <grpcpp/grpcpp.h>
 
 namespace pgquorum::transport {
@@ -37,8 +39,23 @@ void PrepareGrpc();
 // The latest error line of gRPC's log; it explains what a status code does not.
 std::string LastGrpcError();
 
-// Null identity: plain TCP.
-std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const TlsIdentity* identity);
+// What the listener shows; asked for it at every handshake, so a new one needs no new listener.
+class ShownIdentity {
+ public:
+  void Set(TlsIdentity identity);
+
+ private:
+  friend std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(ShownIdentity* identity);
+  static grpc_ssl_certificate_config_reload_status Fetch(
+      void* self, grpc_ssl_server_certificate_config** config);
+
+  std::mutex mutex_;
+  TlsIdentity identity_;
+  bool fresh_ = false;  // not fetched yet
+};
+
+// Null identity: plain TCP. It outlives the credentials.
+std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(ShownIdentity* identity);
 std::shared_ptr<grpc::ChannelCredentials> MakeChannelCredentials(const TlsIdentity* identity);
 // A client that has no certificate yet: a node that joins.
 std::shared_ptr<grpc::ChannelCredentials> MakeAnonymousCredentials(

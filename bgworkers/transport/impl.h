@@ -1,7 +1,10 @@
-// The insides of Transport. Two threads of our own:
-//   the loop       tasks posted by others, probes, timers, peer events to the owner
-//   the completer  takes gRPC's completions, delivers frames to the owner
-// Lock order: mutex_ before send_mutex_. The owner is never called with either held.
+// The insides of Transport. Threads of our own:
+//   the loop       tasks posted by others, connections until they are made, timers, what is sent,
+//                  peer events to the owner
+//   the streams'   one each: what it receives, frames to the owner
+//   the completer  takes gRPC's completions: requests
+// Lock order: mutex_ before send_mutex_, and both before a stream's own. The owner is never called
+// with any held.
 #pragma once
 
 #include <atomic>
@@ -11,6 +14,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -19,6 +23,7 @@
 #include "bgworkers/transport/loop.h"
 #include "bgworkers/transport/outbox.h"
 #include "bgworkers/transport/wire.h"
+#include "raftlog/runtime/frame_stream.h"
 #include "transport.grpc.pb.h"
 
 namespace pgquorum::transport {
@@ -31,14 +36,10 @@ struct Completion {
 
 // This node's stream to one peer: one attempt to connect, and what came of it.
 struct OutStream {
-  std::shared_ptr<grpc::Channel> channel;
-  std::unique_ptr<wire::Nodes::Stub> stub;
-  grpc::ClientContext context;
-  std::unique_ptr<grpc::ClientAsyncReaderWriter<wire::Packet, wire::Packet>> rpc;
-  wire::Packet in;
-  grpc::Status status;
-  bool writing = false;
+  wire::Packet in;  // of the stream's thread
   bool welcomed = false;
+  // After the handshake. Last: its thread ends before what it uses.
+  std::unique_ptr<raft::FrameStream> frames;
 };
 
 // What this node does about one peer. Under mutex_.
@@ -52,6 +53,8 @@ struct Link {
   int attempts = 0;    // failed in a row
   int64_t dial_after_ns = 0;
   std::shared_ptr<OutStream> stream;
+  std::string target;                      // where the stream leads, as gRPC takes it
+  std::shared_ptr<grpc::Channel> channel;  // for requests; made for the first
   int64_t connected_ns = 0;
   int64_t heard_ns = 0;
   int64_t pinged_ns = 0;
@@ -59,18 +62,15 @@ struct Link {
   PeerCounters counters;
 };
 
-// A peer's stream to this node. Under mutex_, but `in` while a read is under way.
+// A peer's stream to this node. Under mutex_, but `in`, which is its thread's.
 struct InStream {
-  grpc::ServerContext context;
-  grpc::ServerAsyncReaderWriter<wire::Packet, wire::Packet> rpc{&context};
   wire::Packet in;
   std::string common_name;
   wire::Hello hello;
   uint64_t from = 0;  // 0 until its hello was accepted
   int64_t heard_ns = 0;
-  uint64_t echo = 0;  // waits until the write under way is done
-  bool writing = false;
   bool finished = false;
+  std::unique_ptr<raft::FrameStream> frames;  // last, as above
 };
 
 // A request that waits for the owner's answer.
@@ -88,6 +88,7 @@ class Transport::Impl : public std::enable_shared_from_this<Transport::Impl> {
 
   // transport.cpp
   Status Start();
+  Status Reload();
   void Stop();
   uint16_t port() const { return port_; }
   void SetPeers(std::vector<Peer> peers);
@@ -96,6 +97,7 @@ class Transport::Impl : public std::enable_shared_from_this<Transport::Impl> {
                 std::function<void(ProbeResult)> done);
   Counters counters() const;
   // out_calls.cpp
+  std::shared_ptr<grpc::Channel> RequestChannel(Link& link);  // with mutex_ held
   void Forward(uint64_t to, std::string request, int timeout_ms,
                std::function<void(Result<std::string>)> done);
 
@@ -103,9 +105,11 @@ class Transport::Impl : public std::enable_shared_from_this<Transport::Impl> {
   // transport.cpp
   Status CheckOptions() const;
   Outbox::Bounds OutboxBounds() const;
-  Status Listen();
+  Status LoadCertificates();
+  Status StartRequests();
   void RunCompletions();
   int64_t Turn();
+  void JoinEndedStreams();
   void DeliverEvents();
   // The tag of an operation whose completion runs `run` with mutex_ held.
   Completion* Tag(std::function<void(bool ok)> run);
@@ -118,34 +122,33 @@ class Transport::Impl : public std::enable_shared_from_this<Transport::Impl> {
   void TickLink(Link& link, int64_t now);
   int64_t NextDue(const Link& link) const;
   void BeginProbe(Link& link);
-  void Probed(Link& link, ProbeResult result, const Address& address);
-  void Dial(Link& link, const std::string& target);
-  void Dialed(uint64_t id, const std::shared_ptr<OutStream>& stream, bool ok);
-  void ReadStream(uint64_t id, const std::shared_ptr<OutStream>& stream);
+  void Probed(Link& link, ProbeResult result, const Address& address, UniqueFd connection);
+  void Dial(Link& link, UniqueFd connection);
+  void Dialed(uint64_t id, const std::shared_ptr<OutStream>& stream, Result<Opened> opened);
+  void StreamSaid(uint64_t id, OutStream* stream, std::string_view frame);  // without
   void Heard(Link& link);
-  void FinishStream(uint64_t id, const std::shared_ptr<OutStream>& stream);
+  void StreamEnded(uint64_t id, OutStream* stream);   // without
+  void WriteDrained(uint64_t id, OutStream* stream);  // without
   void WriteFrames(Link& link);
-  void WritePacket(Link& link, const wire::Packet& packet);
+  bool WritePacket(Link& link);
   int64_t NextPause(Link& link);
   void AttemptFailed(Link& link, PeerEventKind kind, std::string detail);
   void Lost(Link& link, PeerEventKind kind, std::string detail);
   void DropStream(Link& link);
   // Null when the stream is not this link's (any more).
-  Link* LinkOf(uint64_t id, const std::shared_ptr<OutStream>& stream);
+  Link* LinkOf(uint64_t id, const OutStream* stream);
   void FillHeader(wire::Packet& packet, uint64_t to) const;
   void FillHello(wire::Packet& packet) const;
 
   // in_streams.cpp, with mutex_ held but where told
-  void AcceptStream();
-  void StreamOpened(const std::shared_ptr<InStream>& stream);
-  void ReadIn(const std::shared_ptr<InStream>& stream);
-  void ReadDone(const std::shared_ptr<InStream>& stream, bool ok);  // without
-  bool Accept(const std::shared_ptr<InStream>& stream);
-  Refusal Welcome(const std::shared_ptr<InStream>& stream);
+  void StreamOpened(Opened opened);                       // without
+  void ReadIn(InStream* stream, std::string_view frame);  // without
+  bool Accept(InStream* stream);
+  Refusal Welcome(InStream* stream);
   bool NameFits(uint64_t id, const std::string& name) const;
-  void Refuse(const std::shared_ptr<InStream>& stream, Refusal refusal);
-  void WriteIn(const std::shared_ptr<InStream>& stream, const wire::Packet& packet);
-  void EndStream(const std::shared_ptr<InStream>& stream, const grpc::Status& status);
+  void Refuse(InStream* stream, Refusal refusal);
+  void WriteIn(InStream* stream, wire::Packet packet);
+  void EndStream(InStream* stream);
   void TickIn(int64_t now);
   void ForgivePause(int64_t now);
   void Count(Refusal refusal);
@@ -167,7 +170,7 @@ class Transport::Impl : public std::enable_shared_from_this<Transport::Impl> {
   const TransportOptions options_;
   const TransportCallbacks callbacks_;
   std::atomic<uint16_t> port_ = 0;
-  std::shared_ptr<grpc::ChannelCredentials> channel_credentials_;
+  ShownIdentity shown_;
 
   Loop loop_;
   std::thread completer_;
@@ -178,7 +181,10 @@ class Transport::Impl : public std::enable_shared_from_this<Transport::Impl> {
   bool stopping_ = false;
   Random random_;
   std::map<uint64_t, Link> links_;
+  std::shared_ptr<grpc::ChannelCredentials> channel_credentials_;
   std::set<std::shared_ptr<InStream>> in_streams_;
+  // Their threads are joined by the loop, which waits for no lock that these want.
+  std::vector<std::shared_ptr<void>> ended_;
   std::set<std::shared_ptr<void>> in_calls_;
   std::set<std::shared_ptr<grpc::ClientContext>> out_calls_;
   std::deque<PeerEvent> events_;
@@ -186,6 +192,7 @@ class Transport::Impl : public std::enable_shared_from_this<Transport::Impl> {
   Counters counters_;
   std::unique_ptr<wire::Nodes::AsyncService> service_;
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
 
   // What waits to be sent. Held for moments only: the owner's main thread takes it.

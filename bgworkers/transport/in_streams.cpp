@@ -13,6 +13,7 @@ constexpr int64_t kNsPerMs = 1'000'000;
 // at stake here, so there is no hurry.
 constexpr int64_t kInSilences = 3;
 constexpr std::size_t kMaxInStreams = 2 * kMaxPeers;
+constexpr uint64_t kMaxQueuedBytes = 64 << 10;  // echoes
 
 }  // namespace
 
@@ -35,70 +36,58 @@ void Transport::Impl::Count(Refusal refusal) {
   }
 }
 
-// One is always ready for the next caller.
-void Transport::Impl::AcceptStream() {
+void Transport::Impl::StreamOpened(Opened opened) {
   auto stream = std::make_shared<InStream>();
-  service_->RequestConnect(&stream->context, &stream->rpc, queue_.get(), queue_.get(),
-                           Tag([this, stream](bool ok) {
-                             if (!ok || stopping_) {
-                               return;
-                             }
-                             AcceptStream();
-                             StreamOpened(stream);
-                           }));
-}
-
-void Transport::Impl::StreamOpened(const std::shared_ptr<InStream>& stream) {
-  stream->common_name = PeerCommonName(stream->context);
+  stream->common_name = std::move(opened.common_name);
   stream->heard_ns = BootTimeNs();
-  in_streams_.insert(stream);
+  stream->frames = std::make_unique<raft::FrameStream>(
+      opened.fd.Release(), raft::SslHandle(opened.ssl.release()), kMaxQueuedBytes, kMaxPacketBytes);
+  InStream* raw = stream.get();
+  std::lock_guard lock(mutex_);
   if (!options_.insecure && stream->common_name.empty()) {
     ++counters_.refused_certificate;
-    EndStream(stream, {grpc::StatusCode::UNAUTHENTICATED, "a member's certificate is needed"});
     return;
   }
-  if (in_streams_.size() > kMaxInStreams) {
-    EndStream(stream, {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many streams"});
+  if (in_streams_.size() >= kMaxInStreams) {
     return;
   }
-  ReadIn(stream);
+  Status started =
+      stream->frames->Start([this, raw](std::string_view frame, bool) { ReadIn(raw, frame); },
+                            [this, raw] {
+                              std::lock_guard inner(mutex_);
+                              EndStream(raw);
+                            });
+  if (started.ok()) {
+    in_streams_.insert(std::move(stream));
+  }
 }
 
-void Transport::Impl::ReadIn(const std::shared_ptr<InStream>& stream) {
-  // Without the lock while it runs: it calls the owner.
-  stream->rpc.Read(&stream->in, new Completion{[this, stream](bool ok) { ReadDone(stream, ok); }});
-}
-
-void Transport::Impl::ReadDone(const std::shared_ptr<InStream>& stream, bool ok) {
+void Transport::Impl::ReadIn(InStream* stream, std::string_view frame) {
+  bool good = stream->in.ParseFromArray(frame.data(), static_cast<int>(frame.size()));
   {
     std::lock_guard lock(mutex_);
     if (stopping_ || stream->finished) {
       return;
     }
-    if (!ok) {
-      EndStream(stream, grpc::Status::OK);
+    if (!good) {
+      Refuse(stream, Refusal::kMalformed);
       return;
     }
     if (!Accept(stream)) {
       return;
     }
   }
-  for (wire::Frame& frame : *stream->in.mutable_frames()) {
-    std::optional<Channel> channel = ChannelOf(frame);
+  for (wire::Frame& one : *stream->in.mutable_frames()) {
+    std::optional<Channel> channel = ChannelOf(one);
     if (channel && callbacks_.on_frame) {
-      callbacks_.on_frame(stream->from, *channel,
-                          frame.routine() ? Urgency::kRoutine : Urgency::kNow,
-                          std::move(*frame.mutable_payload()));
+      callbacks_.on_frame(stream->from, *channel, one.routine() ? Urgency::kRoutine : Urgency::kNow,
+                          std::move(*one.mutable_payload()));
     }
-  }
-  std::lock_guard lock(mutex_);
-  if (!stopping_ && !stream->finished) {
-    ReadIn(stream);
   }
 }
 
 // Whether the packet just read is good; refuses the stream otherwise.
-bool Transport::Impl::Accept(const std::shared_ptr<InStream>& stream) {
+bool Transport::Impl::Accept(InStream* stream) {
   const wire::Packet& packet = stream->in;
   Refusal refusal = CheckPacket(packet, {options_.cluster_id, stream->from, options_.node_id});
   if (refusal == Refusal::kNone && stream->from == 0) {
@@ -127,9 +116,9 @@ bool Transport::Impl::Accept(const std::shared_ptr<InStream>& stream) {
     }
   }
   if (packet.ping() != 0) {
-    stream->echo = packet.ping();
     wire::Packet reply;
-    WriteIn(stream, reply);
+    reply.set_echo(packet.ping());
+    WriteIn(stream, std::move(reply));
   }
   return true;
 }
@@ -144,7 +133,7 @@ bool Transport::Impl::NameFits(uint64_t id, const std::string& name) const {
   });
 }
 
-Refusal Transport::Impl::Welcome(const std::shared_ptr<InStream>& stream) {
+Refusal Transport::Impl::Welcome(InStream* stream) {
   Refusal refusal = CheckHello(stream->in);
   if (refusal != Refusal::kNone) {
     return refusal;
@@ -156,17 +145,20 @@ Refusal Transport::Impl::Welcome(const std::shared_ptr<InStream>& stream) {
   }
   // A peer has one stream here. The newest is the one that it uses; an older one is what a restart
   // or a cut has left.
-  std::vector<std::shared_ptr<InStream>> older;
-  std::copy_if(in_streams_.begin(), in_streams_.end(), std::back_inserter(older),
-               [&](const auto& other) { return other->from == stream->in.from(); });
-  for (const std::shared_ptr<InStream>& other : older) {
-    EndStream(other, {grpc::StatusCode::ABORTED, "replaced by a newer stream"});
+  std::vector<InStream*> older;
+  for (const std::shared_ptr<InStream>& other : in_streams_) {
+    if (other->from == stream->in.from()) {
+      older.push_back(other.get());
+    }
+  }
+  for (InStream* other : older) {
+    EndStream(other);
   }
   stream->from = stream->in.from();
   stream->hello = hello;
   wire::Packet welcome;
   FillHello(welcome);
-  WriteIn(stream, welcome);
+  WriteIn(stream, std::move(welcome));
   // It lives: no need to wait for the next attempt.
   auto link = links_.find(stream->from);
   if (link != links_.end() && link->second.phase == Link::Phase::kWaiting) {
@@ -176,49 +168,46 @@ Refusal Transport::Impl::Welcome(const std::shared_ptr<InStream>& stream) {
   return Refusal::kNone;
 }
 
-void Transport::Impl::Refuse(const std::shared_ptr<InStream>& stream, Refusal refusal) {
+void Transport::Impl::Refuse(InStream* stream, Refusal refusal) {
   Count(refusal);
-  EndStream(stream,
-            {grpc::StatusCode::PERMISSION_DENIED,
-             "node \"" + options_.node_name + "\" refused this node: " + ToString(refusal)});
+  wire::Packet reason;
+  reason.set_refused("node \"" + options_.node_name + "\" refused this node: " + ToString(refusal));
+  WriteIn(stream, std::move(reason));
+  EndStream(stream);
 }
 
-void Transport::Impl::WriteIn(const std::shared_ptr<InStream>& stream, const wire::Packet& packet) {
-  if (stream->writing) {
-    return;  // its end looks for an echo that waits
-  }
-  wire::Packet out = packet;
-  FillHeader(out, stream->from);
-  out.set_echo(std::exchange(stream->echo, 0));
-  stream->writing = true;
-  stream->rpc.Write(out, Tag([this, stream](bool ok) {
-                      stream->writing = false;
-                      if (ok && !stopping_ && !stream->finished && stream->echo != 0) {
-                        WriteIn(stream, wire::Packet());
-                      }
-                    }));
+// What a peer that does not read cannot take is dropped: it has other worries than an echo.
+void Transport::Impl::WriteIn(InStream* stream, wire::Packet packet) {
+  FillHeader(packet, stream->from);
+  stream->frames->Send(packet.SerializeAsString());
 }
 
-void Transport::Impl::EndStream(const std::shared_ptr<InStream>& stream,
-                                const grpc::Status& status) {
-  in_streams_.erase(stream);
+void Transport::Impl::EndStream(InStream* stream) {
   if (stream->finished) {
     return;
   }
   stream->finished = true;
-  // The caller learns why; operations under way end with it.
-  stream->rpc.Finish(status, Tag([stream](bool) {}));
+  stream->frames->Close();
+  auto found = std::find_if(in_streams_.begin(), in_streams_.end(),
+                            [&](const auto& other) { return other.get() == stream; });
+  if (found != in_streams_.end()) {
+    ended_.push_back(*found);
+    in_streams_.erase(found);
+  }
+  loop_.Wake();
 }
 
 void Transport::Impl::TickIn(int64_t now) {
-  std::vector<std::shared_ptr<InStream>> silent;
+  std::vector<InStream*> silent;
   for (const std::shared_ptr<InStream>& stream : in_streams_) {
-    if (now - stream->heard_ns > kInSilences * options_.silence_ms * kNsPerMs) {
-      silent.push_back(stream);
+    int64_t allowed =
+        stream->from == 0 ? Door::kGreetingNs : kInSilences * options_.silence_ms * kNsPerMs;
+    if (now - stream->heard_ns > allowed) {
+      silent.push_back(stream.get());
     }
   }
-  for (const std::shared_ptr<InStream>& stream : silent) {
-    stream->context.TryCancel();
+  for (InStream* stream : silent) {
+    EndStream(stream);
   }
 }
 

@@ -21,6 +21,7 @@ struct JoinRequest {
   uint16_t raft_port = 0;
   uint64_t system_identifier = 0;           // 0: the data directory will be copied from the cluster
   std::string certificate_signing_request;  // PEM, see CreateNodeKey()
+  bool witness = false;                     // wants to vote and to hold no data
 };
 
 struct JoinMember {
@@ -41,7 +42,7 @@ struct JoinResponse {
   uint64_t primary_node_id = 0;  // one of `members`; 0 when there is none now
   std::vector<JoinMember> members;
   std::string ca_certificate;    // PEM
-  std::string ca_key;            // PEM
+  std::string ca_key;            // PEM; empty for a witness, which admits nobody
   std::string node_certificate;  // PEM
   // "Ask there": set by a member that cannot decide itself; everything above is then empty.
   std::string leader_raft_host;

@@ -1,4 +1,6 @@
 // This node's streams to its peers: when to dial, whom it met, what broke.
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -13,6 +15,9 @@ constexpr int64_t kNsPerMs = 1'000'000;
 // A stream that lived shorter than this was no success: attempts keep getting rarer. Short, because
 // a peer that has just come back may die again, and that must be noticed as fast.
 constexpr int64_t kStableNs = 100 * kNsPerMs;
+// Beyond it a packet that the kernel did not take is lost with its stream.
+constexpr uint64_t kMaxQueuedBytes = 2 * kMaxPacketBytes;
+constexpr std::size_t kMaxReason = 256;
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 const char* Describe(ProbeResult result) {
@@ -124,26 +129,28 @@ void Transport::Impl::BeginProbe(Link& link) {
   // A plain connect first: it tells "nobody listens" from silence, costs little, and needs no gRPC.
   link.phase = Link::Phase::kProbing;
   auto done = [this, id = link.peer.id, host = link.peer.host, port = link.peer.port](
-                  ProbeResult result, const Address& address) {
+                  ProbeResult result, const Address& address, UniqueFd connection) {
     std::lock_guard lock(mutex_);
     auto found = links_.find(id);
     if (!stopping_ && found != links_.end() && found->second.phase == Link::Phase::kProbing &&
         found->second.peer.host == host && found->second.peer.port == port) {
-      Probed(found->second, result, address);
+      Probed(found->second, result, address, std::move(connection));
     }
   };
   loop_.prober().Start(link.peer.host, link.peer.port, options_.connect_timeout_ms * kNsPerMs,
                        done);
 }
 
-void Transport::Impl::Probed(Link& link, ProbeResult result, const Address& address) {
+void Transport::Impl::Probed(Link& link, ProbeResult result, const Address& address,
+                             UniqueFd connection) {
   if (result == ProbeResult::kAccepted && BootTimeNs() < link.dial_after_ns) {
     link.phase = Link::Phase::kWaiting;
     link.due_ns = link.dial_after_ns;
     return;
   }
   if (result == ProbeResult::kAccepted) {
-    Dial(link, address.Target());
+    link.target = address.Target();
+    Dial(link, std::move(connection));
     return;
   }
   AttemptFailed(
@@ -151,40 +158,67 @@ void Transport::Impl::Probed(Link& link, ProbeResult result, const Address& addr
       Describe(result));
 }
 
-void Transport::Impl::Dial(Link& link, const std::string& target) {
-  std::string tls_name = options_.insecure ? "" : NodeDnsName(link.peer.name, options_.cluster_id);
+void Transport::Impl::Dial(Link& link, UniqueFd connection) {
+  // No probe any more: what was sent last must arrive.
+  linger none{0, 0};
+  setsockopt(connection.get(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
   auto stream = std::make_shared<OutStream>();
-  stream->channel = grpc::CreateCustomChannel(
-      target, channel_credentials_, MakeChannelArguments(tls_name, options_.connect_timeout_ms));
-  stream->stub = wire::Nodes::NewStub(stream->channel);
   link.phase = Link::Phase::kConnecting;
   link.due_ns = BootTimeNs() + options_.connect_timeout_ms * kNsPerMs;
   link.stream = stream;
-  uint64_t id = link.peer.id;
-  stream->rpc = stream->stub->AsyncConnect(
-      &stream->context, queue_.get(), Tag([this, id, stream](bool ok) { Dialed(id, stream, ok); }));
+  loop_.door().Dial(std::move(connection), NodeDnsName(link.peer.name, options_.cluster_id),
+                    link.due_ns, [this, id = link.peer.id, stream](Result<Opened> opened) {
+                      std::lock_guard lock(mutex_);
+                      Dialed(id, stream, std::move(opened));
+                    });
 }
 
-Link* Transport::Impl::LinkOf(uint64_t id, const std::shared_ptr<OutStream>& stream) {
+Link* Transport::Impl::LinkOf(uint64_t id, const OutStream* stream) {
   auto link = links_.find(id);
-  return stopping_ || link == links_.end() || link->second.stream != stream ? nullptr
-                                                                            : &link->second;
+  return stopping_ || link == links_.end() || link->second.stream.get() != stream ? nullptr
+                                                                                  : &link->second;
 }
 
-void Transport::Impl::Dialed(uint64_t id, const std::shared_ptr<OutStream>& stream, bool ok) {
-  Link* link = LinkOf(id, stream);
+void Transport::Impl::Dialed(uint64_t id, const std::shared_ptr<OutStream>& stream,
+                             Result<Opened> opened) {
+  Link* link = LinkOf(id, stream.get());
   if (link == nullptr) {
     return;
   }
-  if (!ok) {
-    FinishStream(id, stream);
+  if (!opened.ok()) {
+    AttemptFailed(*link, PeerEventKind::kUnreachable, opened.status().message());
+    return;
+  }
+  Opened connection = std::move(opened).value();
+  stream->frames = std::make_unique<raft::FrameStream>(connection.fd.Release(),
+                                                       raft::SslHandle(connection.ssl.release()),
+                                                       kMaxQueuedBytes, kMaxPacketBytes);
+  OutStream* raw = stream.get();
+  Status started = stream->frames->Start(
+      [this, id, raw](std::string_view frame, bool) { StreamSaid(id, raw, frame); },
+      [this, id, raw] { StreamEnded(id, raw); }, [this, id, raw] { WriteDrained(id, raw); });
+  if (!started.ok()) {
+    AttemptFailed(*link, PeerEventKind::kUnreachable, started.message());
     return;
   }
   wire::Packet packet;
   FillHeader(packet, id);
   FillHello(packet);
-  WritePacket(*link, packet);
-  ReadStream(id, stream);
+  stream->frames->Send(packet.SerializeAsString());
+}
+
+void Transport::Impl::StreamSaid(uint64_t id, OutStream* stream, std::string_view frame) {
+  bool good = stream->in.ParseFromArray(frame.data(), static_cast<int>(frame.size()));
+  std::lock_guard lock(mutex_);
+  Link* link = LinkOf(id, stream);
+  if (link == nullptr) {
+    return;
+  }
+  if (!good) {
+    // Checked and counted as any other packet that does not fit.
+    stream->in.Clear();
+  }
+  Heard(*link);
 }
 
 void Transport::Impl::FillHeader(wire::Packet& packet, uint64_t to) const {
@@ -202,23 +236,13 @@ void Transport::Impl::FillHello(wire::Packet& packet) const {
   hello->set_port(options_.advertise_port != 0 ? options_.advertise_port : port_.load());
 }
 
-void Transport::Impl::ReadStream(uint64_t id, const std::shared_ptr<OutStream>& stream) {
-  stream->rpc->Read(&stream->in, Tag([this, id, stream](bool ok) {
-    Link* link = LinkOf(id, stream);
-    if (link == nullptr) {
-      return;
-    }
-    if (!ok) {
-      FinishStream(id, stream);
-      return;
-    }
-    Heard(*link);
-  }));
-}
-
 void Transport::Impl::Heard(Link& link) {
   std::shared_ptr<OutStream> stream = link.stream;
   const wire::Packet& packet = stream->in;
+  if (!stream->welcomed && !packet.refused().empty()) {
+    AttemptFailed(link, PeerEventKind::kUnreachable, packet.refused().substr(0, kMaxReason));
+    return;
+  }
   Refusal refusal = CheckPacket(packet, {options_.cluster_id, link.peer.id, options_.node_id});
   if (refusal == Refusal::kNone && !stream->welcomed) {
     refusal = CheckHello(packet);
@@ -253,26 +277,41 @@ void Transport::Impl::Heard(Link& link) {
     link.counters.rtt_us = static_cast<uint64_t>(now - link.pinged_ns) / 1000;
     link.ping = 0;
   }
-  ReadStream(link.peer.id, stream);
 }
 
-void Transport::Impl::FinishStream(uint64_t id, const std::shared_ptr<OutStream>& stream) {
-  stream->rpc->Finish(&stream->status, Tag([this, id, stream](bool) {
-    Link* link = LinkOf(id, stream);
-    if (link == nullptr) {
-      return;
-    }
-    if (stream->welcomed) {
-      Lost(*link, PeerEventKind::kDisconnected, stream->status.error_message());
-    } else {
-      AttemptFailed(*link, PeerEventKind::kUnreachable, stream->status.error_message());
-    }
-  }));
-}
-
-void Transport::Impl::WriteFrames(Link& link) {
-  if (link.phase != Link::Phase::kConnected || link.stream->writing) {
+void Transport::Impl::StreamEnded(uint64_t id, OutStream* stream) {
+  std::lock_guard lock(mutex_);
+  Link* link = LinkOf(id, stream);
+  if (link == nullptr) {
     return;
+  }
+  std::string why = stream->frames->end_reason();
+  if (stream->welcomed) {
+    Lost(*link, PeerEventKind::kDisconnected, std::move(why));
+  } else {
+    AttemptFailed(*link, PeerEventKind::kUnreachable, std::move(why));
+  }
+}
+
+void Transport::Impl::WriteDrained(uint64_t id, OutStream* stream) {
+  std::lock_guard lock(mutex_);
+  Link* link = LinkOf(id, stream);
+  if (link != nullptr) {
+    WriteFrames(*link);
+  }
+}
+
+// As long as the socket takes it: what waits longer waits in the outbox, where newer reports
+// replace older ones.
+void Transport::Impl::WriteFrames(Link& link) {
+  while (WritePacket(link)) {
+  }
+}
+
+// False: nothing more to write now.
+bool Transport::Impl::WritePacket(Link& link) {
+  if (link.phase != Link::Phase::kConnected || !link.stream->frames->drained()) {
+    return false;
   }
   int64_t now = BootTimeNs();
   bool ping = link.ping == 0 && now >= link.pinged_ns + options_.ping_interval_ms * kNsPerMs;
@@ -285,7 +324,7 @@ void Transport::Impl::WriteFrames(Link& link) {
     }
   }
   if (frames.empty() && !ping) {
-    return;
+    return false;
   }
   wire::Packet packet;
   FillHeader(packet, link.peer.id);
@@ -305,20 +344,8 @@ void Transport::Impl::WriteFrames(Link& link) {
     out->set_payload(std::move(frame.payload));
   }
   ++link.counters.packets_sent;
-  WritePacket(link, packet);
-}
-
-void Transport::Impl::WritePacket(Link& link, const wire::Packet& packet) {
-  std::shared_ptr<OutStream> stream = link.stream;
-  stream->writing = true;
-  stream->rpc->Write(packet, Tag([this, id = link.peer.id, stream](bool ok) {
-                       stream->writing = false;
-                       Link* of = LinkOf(id, stream);
-                       // A failed write needs nothing: the read that is under way fails, too.
-                       if (of != nullptr && ok) {
-                         WriteFrames(*of);
-                       }
-                     }));
+  // A broken stream needs nothing: its end is told by its thread.
+  return link.stream->frames->Send(packet.SerializeAsString());
 }
 
 // Each pause half as long again as the one before, shortened at random by up to a half, so that
@@ -359,10 +386,15 @@ void Transport::Impl::Lost(Link& link, PeerEventKind kind, std::string detail) {
 
 void Transport::Impl::DropStream(Link& link) {
   if (link.stream) {
-    // Operations under way end soon and find that the stream is nobody's.
-    link.stream->context.TryCancel();
+    // What its thread still does finds that the stream is nobody's.
+    if (link.stream->frames) {
+      link.stream->frames->Close();
+    }
+    ended_.push_back(std::move(link.stream));
     link.stream.reset();
+    loop_.Wake();
   }
+  link.channel.reset();
   link.phase = Link::Phase::kWaiting;
   link.due_ns = 0;
   link.ping = 0;

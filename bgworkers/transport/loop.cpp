@@ -11,8 +11,7 @@
 namespace pgquorum::transport {
 
 namespace {
-constexpr int64_t kNsPerMs = 1'000'000;
-constexpr int64_t kLongestWaitNs = 1000 * kNsPerMs;
+constexpr int64_t kLongestWaitNs = 1'000'000'000;
 }  // namespace
 
 Loop::~Loop() {
@@ -42,6 +41,7 @@ void Loop::Stop() {
   if (thread_.joinable()) {
     thread_.join();
   }
+  door_.Close();
   std::lock_guard lock(mutex_);
   tasks_.clear();
   if (event_fd_ >= 0) {
@@ -74,8 +74,9 @@ void Loop::Wait(int64_t until_ns) {
   fds_.clear();
   fds_.push_back({event_fd_, POLLIN, 0});
   prober_.AppendPollFds(fds_);
-  int64_t wait_ns = std::clamp<int64_t>(std::min(until_ns, prober_.next_deadline()) - BootTimeNs(),
-                                        0, kLongestWaitNs);
+  door_.AppendPollFds(fds_);
+  int64_t due_ns = std::min({until_ns, prober_.next_deadline(), door_.next_deadline()});
+  int64_t wait_ns = std::clamp<int64_t>(due_ns - BootTimeNs(), 0, kLongestWaitNs);
   timespec timeout{wait_ns / 1'000'000'000, wait_ns % 1'000'000'000};
   ppoll(fds_.data(), fds_.size(), &timeout, nullptr);
 }
@@ -102,6 +103,7 @@ void Loop::Run() {
     }
     tasks.clear();
     prober_.Step();
+    door_.Step();
     due_ns = turn_();
   }
 }

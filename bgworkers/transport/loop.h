@@ -1,4 +1,4 @@
-// The transport's own thread: runs what others post, connects probes, and keeps time. Everything
+// The transport's own thread: runs what others post, connects, lets in, and keeps time. Everything
 // that calls gRPC by a wish of the owner's happens here, never on the owner's thread.
 #pragma once
 
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "bgworkers/transport/door.h"
 #include "bgworkers/transport/prober.h"
 
 namespace pgquorum::transport {
@@ -32,8 +33,9 @@ class Loop {
   void Post(std::function<void()> task);
   void Wake();
 
-  // On the loop's thread only.
+  // On the loop's thread only, or before Start().
   Prober& prober() { return prober_; }
+  Door& door() { return door_; }
 
  private:
   void Run();
@@ -47,6 +49,7 @@ class Loop {
 
   Turn turn_;
   Prober prober_;
+  Door door_;
   std::vector<pollfd> fds_;
   std::thread thread_;
 };

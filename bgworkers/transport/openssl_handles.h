@@ -65,6 +65,21 @@ inline X509Ptr ParseCertificate(const std::string& pem) {
   return certificate;
 }
 
+// Every certificate of the text: while an authority is replaced, there are two. False: none, or one
+// that cannot be trusted.
+inline bool TrustAuthorities(X509_STORE* store, const std::string& pem) {
+  BioPtr bio = ReadOnlyBio(pem);
+  int count = 0;
+  while (X509Ptr authority{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)}) {
+    if (X509_STORE_add_cert(store, authority.get()) != 1) {
+      return false;
+    }
+    ++count;
+  }
+  ERR_clear_error();  // the end of the text
+  return count > 0;
+}
+
 inline KeyPtr ParseKey(const std::string& pem) {
   BioPtr bio = ReadOnlyBio(pem);
   // An empty pass phrase instead of a prompt on the terminal.

@@ -32,6 +32,18 @@ Result<std::string> Outcome(OutCall& call) {
 
 }  // namespace
 
+// A channel of gRPC's, made for the first request and kept as long as the peer's stream lives.
+std::shared_ptr<grpc::Channel> Transport::Impl::RequestChannel(Link& link) {
+  if (!link.channel) {
+    std::string tls_name =
+        options_.insecure ? "" : NodeDnsName(link.peer.name, options_.cluster_id);
+    link.channel =
+        grpc::CreateCustomChannel(link.target, channel_credentials_,
+                                  MakeChannelArguments(tls_name, options_.connect_timeout_ms));
+  }
+  return link.channel;
+}
+
 void Transport::Impl::Forward(uint64_t to, std::string request, int timeout_ms,
                               std::function<void(Result<std::string>)> done) {
   loop_.Post(
@@ -43,7 +55,7 @@ void Transport::Impl::Forward(uint64_t to, std::string request, int timeout_ms,
           bool connected =
               link != links_.end() && link->second.phase == Link::Phase::kConnected && !stopping_;
           if (connected && request.size() <= kMaxPayloadBytes) {
-            call->channel = link->second.stream->channel;
+            call->channel = RequestChannel(link->second);
             call->stub = wire::Nodes::NewStub(call->channel);
             call->context->set_deadline(std::chrono::system_clock::now() +
                                         std::chrono::milliseconds(timeout_ms));

@@ -272,7 +272,7 @@ Status VerifyIdentity(const TlsIdentity& identity, const std::string& node_name)
   }
   StorePtr store(X509_STORE_new());
   StoreContextPtr context(X509_STORE_CTX_new());
-  if (!store || !context || X509_STORE_add_cert(store.get(), ca.get()) != 1 ||
+  if (!store || !context || !TrustAuthorities(store.get(), identity.ca_certificate) ||
       X509_STORE_CTX_init(context.get(), store.get(), certificate.get(), nullptr) != 1) {
     return OpensslError("could not check a certificate");
   }

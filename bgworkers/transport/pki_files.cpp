@@ -179,10 +179,14 @@ Status WriteJoinedPki(const std::string& directory, const NodeKey& key,
   if (!good.ok()) {
     return good;
   }
-  return WriteAllPem(directory, {{kCaCertificateFile, response.ca_certificate},
-                                 {kCaKeyFile, response.ca_key},
-                                 {kNodeCertificateFile, response.node_certificate},
-                                 {kNodeKeyFile, key.key}});
+  Status written = WriteAllPem(directory, {{kCaCertificateFile, response.ca_certificate},
+                                           {kNodeCertificateFile, response.node_certificate},
+                                           {kNodeKeyFile, key.key}});
+  // A witness gets none.
+  if (!written.ok() || response.ca_key.empty()) {
+    return written;
+  }
+  return WriteAllPem(directory, {{kCaKeyFile, response.ca_key}});
 }
 
 Result<SignedNode> SignJoiner(const std::string& directory, const JoinRequest& request,

@@ -162,12 +162,19 @@ Resolver::Outcome Resolver::Resolve(const std::string& host, uint16_t port,
   return FromCache(host, port, out);
 }
 
-Prober::~Prober() {
-  for (Probe& probe : probes_) {
-    if (probe.fd >= 0) {
-      close(probe.fd);
-    }
+UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {
+  UniqueFd before(std::exchange(fd_, other.Release()));
+  return *this;
+}
+
+UniqueFd::~UniqueFd() {
+  if (fd_ >= 0) {
+    ::close(fd_);
   }
+}
+
+int UniqueFd::Release() {
+  return std::exchange(fd_, -1);
 }
 
 void Prober::Start(const std::string& host, uint16_t port, int64_t timeout_ns, Done done) {
@@ -181,8 +188,8 @@ void Prober::Start(const std::string& host, uint16_t port, int64_t timeout_ns, D
 
 void Prober::AppendPollFds(std::vector<pollfd>& fds) const {
   for (const Probe& probe : probes_) {
-    if (probe.fd >= 0) {
-      fds.push_back({probe.fd, POLLOUT, 0});
+    if (probe.fd.get() >= 0) {
+      fds.push_back({probe.fd.get(), POLLOUT, 0});
     }
   }
 }
@@ -193,21 +200,22 @@ int64_t Prober::next_deadline() const {
   }
   int64_t next = std::numeric_limits<int64_t>::max();
   for (const Probe& probe : probes_) {
-    next = std::min(next, probe.fd >= 0 ? probe.deadline_ns : BootTimeNs() + kResolvePollNs);
+    next = std::min(next, probe.fd.get() >= 0 ? probe.deadline_ns : BootTimeNs() + kResolvePollNs);
   }
   return next;
 }
 
 std::optional<ProbeResult> Prober::Connect(Probe& probe) {
   const Address& address = probe.addresses[probe.current];
-  probe.fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (probe.fd < 0) {
+  probe.fd =
+      UniqueFd(socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  int fd = probe.fd.get();
+  if (fd < 0) {
     return ProbeResult::kUnreachable;
   }
-  // Ends with a reset: nothing of it stays behind in TIME_WAIT.
   linger now{1, 0};
-  setsockopt(probe.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-  int rc = connect(probe.fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length);
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  int rc = connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length);
   if (rc != 0 && errno == EINPROGRESS) {
     return std::nullopt;
   }
@@ -215,27 +223,24 @@ std::optional<ProbeResult> Prober::Connect(Probe& probe) {
 }
 
 std::optional<ProbeResult> Prober::Look(const Probe& probe) {
-  pollfd look{probe.fd, POLLOUT, 0};
+  pollfd look{probe.fd.get(), POLLOUT, 0};
   if (poll(&look, 1, 0) <= 0) {
     return std::nullopt;
   }
   int error = 0;
   socklen_t size = sizeof error;
-  getsockopt(probe.fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  getsockopt(probe.fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
   return ResultOf(error);
 }
 
 std::optional<ProbeResult> Prober::AdvanceConnect(Probe& probe) {
   for (;;) {
-    std::optional<ProbeResult> result = probe.fd >= 0 ? Look(probe) : Connect(probe);
+    std::optional<ProbeResult> result = probe.fd.get() >= 0 ? Look(probe) : Connect(probe);
     if (!result || *result == ProbeResult::kAccepted) {
       return result;
     }
     probe.worst = std::max(probe.worst, *result);
-    if (probe.fd >= 0) {
-      close(probe.fd);
-      probe.fd = -1;
-    }
+    probe.fd = UniqueFd();
     if (++probe.current == probe.addresses.size()) {
       return probe.worst;
     }
@@ -264,9 +269,6 @@ void Prober::Step() {
   for (auto probe = probes_.begin(); probe != probes_.end();) {
     auto next = std::next(probe);
     if (std::optional<ProbeResult> result = Advance(*probe)) {
-      if (probe->fd >= 0) {
-        close(probe->fd);
-      }
       results.push_back(*result);
       finished.splice(finished.end(), probes_, probe);
     }
@@ -277,7 +279,11 @@ void Prober::Step() {
   for (Probe& probe : finished) {
     ProbeResult result = results[i++];
     bool accepted = result == ProbeResult::kAccepted;
-    probe.done(result, accepted ? probe.addresses[probe.current] : Address());
+    if (accepted) {
+      probe.done(result, probe.addresses[probe.current], std::move(probe.fd));
+    } else {
+      probe.done(result, Address(), UniqueFd());
+    }
   }
 }
 

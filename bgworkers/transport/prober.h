@@ -21,6 +21,24 @@ namespace pgquorum::transport {
 // Now, CLOCK_BOOTTIME.
 int64_t BootTimeNs();
 
+// A descriptor that is closed with its owner.
+class UniqueFd {
+ public:
+  UniqueFd() = default;
+  explicit UniqueFd(int fd) : fd_(fd) {}
+  UniqueFd(UniqueFd&& other) noexcept : fd_(other.Release()) {}
+  UniqueFd& operator=(UniqueFd&& other) noexcept;
+  ~UniqueFd();
+  UniqueFd(const UniqueFd&) = delete;
+  UniqueFd& operator=(const UniqueFd&) = delete;
+
+  int get() const { return fd_; }
+  int Release();
+
+ private:
+  int fd_ = -1;
+};
+
 struct Address {
   sockaddr_storage storage{};
   socklen_t length = 0;
@@ -53,11 +71,11 @@ class Resolver {
 
 class Prober {
  public:
-  // `address` is set for kAccepted: where it answered.
-  using Done = std::function<void(ProbeResult result, const Address& address)>;
+  // For kAccepted: the connection, non-blocking, and where it leads. Closed, it ends with a reset
+  // (SO_LINGER): nothing of it stays behind in TIME_WAIT.
+  using Done = std::function<void(ProbeResult result, const Address& address, UniqueFd connection)>;
 
   Prober() = default;
-  ~Prober();
   Prober(const Prober&) = delete;
   Prober& operator=(const Prober&) = delete;
 
@@ -75,7 +93,7 @@ class Prober {
     uint16_t port = 0;
     int64_t deadline_ns = 0;
     Done done;
-    int fd = -1;
+    UniqueFd fd;
     // A name may have several: tried in turn until one accepts. The worst that was found, silence
     // before refusal, is the result when none does.
     std::vector<Address> addresses;

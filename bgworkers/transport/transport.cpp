@@ -49,42 +49,87 @@ Status Transport::Impl::Start() {
     return good;
   }
   PrepareGrpc();
-  std::shared_ptr<grpc::ServerCredentials> server_credentials;
-  if (options_.insecure) {
-    server_credentials = MakeServerCredentials(nullptr);
-    channel_credentials_ = MakeChannelCredentials(nullptr);
-  } else {
+  good = LoadCertificates();
+  if (!good.ok()) {
+    return good;
+  }
+  Door::Callbacks callbacks;
+  callbacks.on_other = [this](UniqueFd fd) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = fd.Release();
+    acceptor_->HandleNewConnection(&connection);
+  };
+  callbacks.on_stream = [this](Opened opened) { StreamOpened(std::move(opened)); };
+  callbacks.on_refused = [this] {
+    std::lock_guard lock(mutex_);
+    ++counters_.refused_certificate;
+  };
+  Door& door = loop_.door();
+  good = door.Listen(options_.listen_host, options_.listen_port, std::move(callbacks));
+  if (good.ok()) {
+    port_ = door.port();
+    good = StartRequests();
+  }
+  if (!good.ok()) {
+    Stop();
+    return good;
+  }
+  return loop_.Start([this] { return Turn(); });
+}
+
+// Also what is in use already; what was loaded before stays when it cannot be loaded.
+Status Transport::Impl::LoadCertificates() {
+  std::shared_ptr<const FrameTls> tls;
+  std::shared_ptr<grpc::ChannelCredentials> credentials = MakeChannelCredentials(nullptr);
+  if (!options_.insecure) {
     Result<TlsIdentity> identity = LoadIdentity(options_.pki_directory, options_.node_name);
     if (!identity.ok()) {
       return identity.status();
     }
-    server_credentials = MakeServerCredentials(&identity.value());
-    channel_credentials_ = MakeChannelCredentials(&identity.value());
+    Result<std::shared_ptr<const FrameTls>> made = FrameTls::Create(identity.value());
+    if (!made.ok()) {
+      return made.status();
+    }
+    tls = std::move(made).value();
+    credentials = MakeChannelCredentials(&identity.value());
+    shown_.Set(std::move(identity).value());
   }
+  loop_.Post([this, tls] { loop_.door().SetTls(tls); });
+  std::lock_guard lock(mutex_);
+  channel_credentials_ = std::move(credentials);
+  for (auto& [id, link] : links_) {
+    link.channel.reset();
+  }
+  return Status::Ok();
+}
+
+Status Transport::Impl::Reload() {
+  SignalGuard signals;
+  return LoadCertificates();
+}
+
+// gRPC listens nowhere: the door hands it what is not a stream of ours.
+Status Transport::Impl::StartRequests() {
   grpc::ServerBuilder builder;
   SetServerArguments(builder);
-  int bound = 0;
-  std::string address = HostPort(options_.listen_host, options_.listen_port);
-  builder.AddListeningPort(address, server_credentials, &bound);
+  acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      MakeServerCredentials(options_.insecure ? nullptr : &shown_));
   service_ = std::make_unique<wire::Nodes::AsyncService>();
   builder.RegisterService(service_.get());
   queue_ = builder.AddCompletionQueue();
   server_ = builder.BuildAndStart();
-  if (!server_ || bound <= 0) {
-    Stop();
-    return Status::Error("08006", "could not listen on " + address).WithDetail(LastGrpcError());
+  if (!server_) {
+    return Status::Error("XX000", "could not start gRPC").WithDetail(LastGrpcError());
   }
-  port_ = static_cast<uint16_t>(bound);
   {
     std::lock_guard lock(mutex_);
-    AcceptStream();
     AcceptJoin();
     AcceptStatus();
     AcceptForward();
   }
   completer_ = std::thread([this] { RunCompletions(); });
-  started_ = true;
-  return loop_.Start([this] { return Turn(); });
+  return Status::Ok();
 }
 
 void Transport::Impl::Stop() {
@@ -92,14 +137,22 @@ void Transport::Impl::Stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
-    for (auto& [id, link] : links_) {
-      DropStream(link);
-    }
     for (const std::shared_ptr<grpc::ClientContext>& call : out_calls_) {
       call->TryCancel();
     }
   }
+  // Nobody listens before the peers see their streams end.
   loop_.Stop();
+  {
+    std::lock_guard lock(mutex_);
+    for (auto& [id, link] : links_) {
+      DropStream(link);
+    }
+    while (!in_streams_.empty()) {
+      EndStream(in_streams_.begin()->get());
+    }
+  }
+  JoinEndedStreams();
   if (server_) {
     // The deadline is past: what is under way is cancelled, not waited for.
     server_->Shutdown(gpr_time_0(GPR_CLOCK_REALTIME));
@@ -115,12 +168,20 @@ void Transport::Impl::Stop() {
   std::lock_guard lock(mutex_);
   links_.clear();
   in_calls_.clear();
-  in_streams_.clear();
   out_calls_.clear();
   server_.reset();
+  acceptor_.reset();
   queue_.reset();
   service_.reset();
   channel_credentials_.reset();
+}
+
+void Transport::Impl::JoinEndedStreams() {
+  std::vector<std::shared_ptr<void>> ended;
+  {
+    std::lock_guard lock(mutex_);
+    ended.swap(ended_);
+  }
 }
 
 Completion* Transport::Impl::Tag(std::function<void(bool ok)> run) {
@@ -154,6 +215,7 @@ int64_t Transport::Impl::Turn() {
     }
     TickIn(now);
   }
+  JoinEndedStreams();
   DeliverEvents();
   return next;
 }
@@ -232,7 +294,7 @@ void Transport::Impl::ProbeTcp(const std::string& host, uint16_t port, int timeo
   loop_.Post([this, host, port, timeout_ms, done = std::move(done)] {
     loop_.prober().Start(
         host, port, timeout_ms * kNsPerMs,
-        [done](ProbeResult result, const Address& address) { (void)address, done(result); });
+        [done](ProbeResult result, const Address&, const UniqueFd&) { done(result); });
   });
 }
 
@@ -262,6 +324,9 @@ Transport::~Transport() {
 }
 Status Transport::Start() {
   return impl_->Start();
+}
+Status Transport::Reload() {
+  return impl_->Reload();
 }
 void Transport::Stop() {
   impl_->Stop();

@@ -1,8 +1,9 @@
-// Frames and requests between the nodes of a cluster, over gRPC with mutual TLS 1.3. The contract
-// is docs/design/0001-anatomy-of-a-node.md; the rules are in README.md.
+// Frames and requests between the nodes of a cluster, with mutual TLS 1.3: frames on streams of our
+// own, requests over gRPC. The contract is docs/design/0001-anatomy-of-a-node.md; the rules are in
+// README.md.
 //
 // Nothing here knows PostgreSQL, Raft or failover: payloads are opaque. No method calls gRPC on the
-// caller's thread but Start() and Stop(), and no method but those two blocks.
+// caller's thread but Start(), Reload() and Stop(), and no method but those blocks.
 #pragma once
 
 #include <cstdint>
@@ -95,11 +96,12 @@ struct TransportOptions {
   int silence_ms = 3000;          // and is unreachable when none has come for so long
 };
 
-// The owner's part. Called on the transport's threads (two of them, at the same time), never after
+// The owner's part. Called on the transport's threads (several, at the same time), never after
 // Stop() has returned. Must be quick, must not throw, must not call Start() or Stop(); everything
 // else may be called. Unset functions are allowed.
 struct TransportCallbacks {
-  // Frames of one peer and channel arrive in the order sent. `from` is authentic.
+  // Frames of one peer and channel arrive in the order sent, one after the other; those of
+  // different peers at the same time. `from` is authentic.
   std::function<void(uint64_t from, Channel channel, Urgency urgency, std::string payload)>
       on_frame;
   // Events of one peer come one after the other, in order.
@@ -153,6 +155,9 @@ class Transport {
   // and begins to connect. Once. Errors: 22023 (options), of LoadIdentity(), 08006 (the address is
   // taken or not ours).
   Status Start();
+  // Reads the certificates again, for connections that are made from now on; those that live go on.
+  // After Start(). Errors: of LoadIdentity(), and then the old ones stay in use.
+  Status Reload();
   // Ends threads and connections; peers notice at once. Idempotent.
   void Stop();
   uint16_t port() const;  // listened on, after Start()

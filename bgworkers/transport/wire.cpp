@@ -14,7 +14,7 @@ bool IsPort(uint32_t port) {
 bool IsHost(const std::string& host) {
   return !host.empty() && host.size() <= kMaxHostLength;
 }
-// A member without data (a witness) has no PostgreSQL listener.
+// A member without data (a witness) may have no PostgreSQL listener.
 bool IsListener(const std::string& host, uint32_t port) {
   return (host.empty() && port == 0) || (IsHost(host) && IsPort(port));
 }
@@ -114,6 +114,7 @@ void ToWire(const JoinRequest& request, wire::JoinCall& out) {
   out.set_raft_port(request.raft_port);
   out.set_system_identifier(request.system_identifier);
   out.set_certificate_signing_request(request.certificate_signing_request);
+  out.set_witness(request.witness);
 }
 
 Result<JoinRequest> FromWire(const wire::JoinCall& call) {
@@ -135,6 +136,7 @@ Result<JoinRequest> FromWire(const wire::JoinCall& call) {
   request.raft_port = static_cast<uint16_t>(call.raft_port());
   request.system_identifier = call.system_identifier();
   request.certificate_signing_request = call.certificate_signing_request();
+  request.witness = call.witness();
   return request;
 }
 

@@ -13,7 +13,7 @@
 
 #include "bgworkers/transport/pki.h"
 #include "bgworkers/transport/transport.h"
-#include "bgworkers/transport/test/scratch.h"
+#include "base/test/scratch.h"
 
 namespace pgquorum::transport {
 

@@ -6,7 +6,7 @@
 #include <ctime>
 
 #include "bgworkers/transport/openssl_handles.h"
-#include "bgworkers/transport/test/scratch.h"
+#include "base/test/scratch.h"
 
 namespace pgquorum::transport {
 namespace {
@@ -62,6 +62,18 @@ TEST(Pki, TheSignerDecidesTheName) {
   std::string certificate =
       SignNode(authority, key.certificate_signing_request, "node7", kCluster).value();
   EXPECT_EQ(Inspect(certificate).value().common_name, "node7");
+}
+
+// While an authority is replaced, ca.crt holds the old one and the new one, in any order.
+TEST(Pki, AnyOfTheAuthoritiesMayHaveSigned) {
+  Made made = Make("node1");
+  std::string other = CreateAuthority("prod").value().certificate;
+  for (const std::string& both :
+       {made.authority.certificate + other, other + made.authority.certificate}) {
+    TlsIdentity identity = made.Identity();
+    identity.ca_certificate = both;
+    EXPECT_TRUE(VerifyIdentity(identity, "node1").ok());
+  }
 }
 
 TEST(Pki, RefusesWithAReason) {
@@ -123,6 +135,12 @@ TEST(PkiFiles, InitAndJoin) {
   EXPECT_EQ(LoadIdentity(second, "node1").status().sqlstate(), "RX004");
   // The joined node can admit the next one.
   EXPECT_TRUE(SignJoiner(second, request, kCluster).ok());
+  // A witness gets no key, so it admits nobody.
+  std::string witness = scratch.path() + "/witness";
+  response.ca_key.clear();
+  ASSERT_TRUE(WriteJoinedPki(witness, key, response).ok());
+  EXPECT_TRUE(LoadIdentity(witness, "node2").ok());
+  EXPECT_EQ(SignJoiner(witness, request, kCluster).status().sqlstate(), "58P01");
 
   EXPECT_EQ(WriteJoinedPki(second, CreateNodeKey("node2").value(), response).sqlstate(), "RX004");
   EXPECT_TRUE(LoadIdentity(second, "node2").ok()) << "a refused answer replaces nothing";

@@ -1,6 +1,7 @@
 // The death of another process: how soon it is noticed, and what comes after.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -8,9 +9,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
 
 #include "bgworkers/transport/prober.h"
 #include "bgworkers/transport/test/harness.h"
+#include "bgworkers/transport/test/raw_stream.h"
 
 extern char** environ;
 
@@ -149,6 +153,116 @@ TEST_F(Process, AStoppedProcessIsUnreachableNotDead) {
   ASSERT_EQ(kill(child_, SIGCONT), 0);
   EXPECT_TRUE(node.AwaitEvent(2, PeerEventKind::kConnected));
 }
+
+// Connects two nodes and cuts the connection after so many bytes of the dialer's.
+class CuttingRelay {
+ public:
+  explicit CuttingRelay(uint16_t to) : to_(to), listener_(ListenOnLoopback(&port_)) {
+    thread_ = std::thread([this] { Run(); });
+  }
+  ~CuttingRelay() {
+    stopping_ = true;
+    shutdown(listener_, SHUT_RDWR);
+    thread_.join();
+    close(listener_);
+  }
+  uint16_t port() const { return port_; }
+  // The connections that were cut.
+  int cuts() const { return cuts_; }
+  void CutAfter(int bytes) { cut_after_ = bytes; }
+
+ private:
+  void Run() {
+    for (int from = 0; (from = accept(listener_, nullptr, nullptr)) >= 0; close(from)) {
+      RawStream to(to_);
+      if (Relay(from, to.fd())) {
+        ++cuts_;
+      }
+    }
+  }
+  // True when it was cut, not ended by an end.
+  bool Relay(int from, int to) const {
+    char bytes[4096];
+    for (int left = cut_after_; left > 0 && !stopping_;) {
+      pollfd both[] = {{from, POLLIN, 0}, {to, POLLIN, 0}};
+      poll(both, 2, 100);
+      if (both[0].revents != 0) {
+        ssize_t n = recv(from, bytes, std::min<std::size_t>(sizeof bytes, left), 0);
+        if (n <= 0 || send(to, bytes, n, MSG_NOSIGNAL) != n) {
+          return false;
+        }
+        left -= static_cast<int>(n);
+      }
+      if (both[1].revents != 0) {
+        ssize_t n = recv(to, bytes, sizeof bytes, 0);
+        if (n <= 0 || send(from, bytes, n, MSG_NOSIGNAL) != n) {
+          return false;
+        }
+      }
+    }
+    return true;
+  }
+
+  uint16_t port_ = 0;
+  uint16_t to_;
+  int listener_;
+  std::atomic<int> cut_after_ = 0;
+  std::atomic<int> cuts_ = 0;
+  std::atomic<bool> stopping_ = false;
+  std::thread thread_;
+};
+
+// Frames arrive whole or not at all, wherever a connection ends: in the handshake, in the greeting,
+// in a frame. And the next connection is as good as the first.
+class CutStream : public testing::TestWithParam<bool> {};
+
+TEST_P(CutStream, LosesFramesButNeverPartsOfThem) {
+  TestPki pki;
+  auto options = [&](uint64_t id) {
+    TransportOptions made = OptionsOf(id, GetParam() ? pki.Make("node" + std::to_string(id)) : "");
+    made.insecure = !GetParam();
+    made.reconnect_first_ms = 1;
+    made.reconnect_max_ms = 2;
+    return made;
+  };
+  TestNode listener(options(1));
+  TestNode dialer(options(2));
+  ASSERT_TRUE(listener->Start().ok());
+  ASSERT_TRUE(dialer->Start().ok());
+  CuttingRelay relay(listener->port());
+  dialer->SetPeers({PeerOf(1, relay.port())});
+  const std::string frame(100, 'f');
+  auto send_until = [&](const std::function<bool()>& done) {
+    for (int i = 0; i < 10'000 && !done(); ++i) {
+      dialer->Send(1, Channel::kRaft, frame);
+      dialer.Await([](const auto&, const auto&) { return false; }, 1);
+    }
+    return done();
+  };
+  // Every byte of what is plain; of TLS, whose parts are as long as its certificates, a sample.
+  const int step = GetParam() ? 29 : 1;
+  int at = 0;
+  for (bool arrived = false; !arrived; at += step) {
+    ASSERT_LT(at, 100'000) << "never connected";
+    relay.CutAfter(at);
+    int before = relay.cuts();
+    ASSERT_TRUE(send_until([&] {
+      arrived = !listener.frames().empty();
+      return arrived || relay.cuts() > before + 1;
+    }));
+  }
+  EXPECT_GT(at, static_cast<int>(frame.size()));
+  relay.CutAfter(1 << 30);
+  std::size_t had = listener.frames().size();
+  ASSERT_TRUE(send_until([&] { return listener.frames().size() > had; }));
+  for (const TestNode::Frame& got : listener.frames()) {
+    EXPECT_EQ(got.payload, frame);
+    EXPECT_EQ(got.from, 2U);
+  }
+  EXPECT_EQ(listener->counters().malformed, 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(PlainAndTls, CutStream, testing::Bool());
 
 }  // namespace
 }  // namespace pgquorum::transport

@@ -5,11 +5,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <optional>
 #include <thread>
 
 #include "bgworkers/transport/client.h"
 #include "bgworkers/transport/openssl_handles.h"
+#include "bgworkers/transport/door.h"
 #include "bgworkers/transport/test/harness.h"
+#include "bgworkers/transport/test/raw_stream.h"
 #include "bgworkers/transport/tls_peek.h"
 #include "bgworkers/transport/wire.h"
 #include "bgworkers/transport/grpc_setup.h"
@@ -22,6 +26,12 @@ class Security : public testing::Test {
  protected:
   // Node 1, which knows nobody.
   void StartServer(TransportCallbacks callbacks = {}) {
+    signal(SIGPIPE, SIG_IGN);  // the raw streams' OpenSSL does not
+    if (!callbacks.on_status) {
+      callbacks.on_status = [](std::string, TransportCallbacks::Answer answer) {
+        answer(std::string("well"));
+      };
+    }
     server_ = std::make_unique<TestNode>(OptionsOf(1, pki_.Make("node1")), std::move(callbacks));
     Status started = (*server_)->Start();
     ASSERT_TRUE(started.ok()) << started.ToString();
@@ -43,24 +53,41 @@ class Security : public testing::Test {
     EXPECT_TRUE(server_->frames().empty());
   }
 
-  // A call without the checks of our own clients.
-  grpc::Status RawConnect(const std::shared_ptr<grpc::ChannelCredentials>& credentials,
-                          const wire::Packet& first) {
+  // The two things that come in by the one port, each without the checks of our own clients. First
+  // a stream: the answer to its first packet; nothing when the listener hung up without one.
+  std::optional<wire::Packet> OpenStream(const TlsIdentity* identity, const wire::Packet& first,
+                                         std::string_view alpn = kFramesAlpn,
+                                         int max_version = TLS1_3_VERSION) {
+    RawStream stream(port());
+    EXPECT_TRUE(stream.connected());
+    EXPECT_TRUE(stream.Write(kPreamble));
+    wire::Packet answer;
+    if (!stream.Handshake(identity, alpn, max_version) ||
+        !stream.Write(Framed(first.SerializeAsString()))) {
+      return std::nullopt;
+    }
+    std::string said = stream.Read();
+    bool whole = said.size() > 4 && answer.ParseFromString(said.substr(4));
+    return whole ? std::optional(answer) : std::nullopt;
+  }
+  bool Welcomes(const TlsIdentity& identity, const wire::Packet& first) {
+    std::optional<wire::Packet> answer = OpenStream(&identity, first);
+    return answer && answer->has_hello() && answer->refused().empty();
+  }
+  bool Refuses(const TlsIdentity& identity, const wire::Packet& first) {
+    std::optional<wire::Packet> answer = OpenStream(&identity, first);
+    return answer && !answer->has_hello() && !answer->refused().empty();
+  }
+  // Then a request that is for members only.
+  grpc::Status Call(const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
     auto channel =
         grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(port()), credentials,
                                   MakeChannelArguments(NodeDnsName("node1", kTestCluster), 5000));
     auto stub = wire::Nodes::NewStub(channel);
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
-    auto stream = stub->Connect(&context);
-    stream->Write(first);
-    wire::Packet answer;
-    bool welcomed = stream->Read(&answer);
-    if (welcomed) {
-      context.TryCancel();
-    }
-    grpc::Status status = stream->Finish();
-    return welcomed ? grpc::Status::OK : status;
+    wire::Reply reply;
+    return stub->Status(&context, {}, &reply);
   }
   wire::Packet Greeting(const std::string& name, uint64_t from) {
     wire::Packet packet;
@@ -74,9 +101,14 @@ class Security : public testing::Test {
     packet.mutable_hello()->set_port(1);
     return packet;
   }
-  std::shared_ptr<grpc::ChannelCredentials> CredentialsOf(const std::string& node) {
-    TlsIdentity identity = LoadIdentity(pki_.Make(node), node).value();
-    return MakeChannelCredentials(&identity);
+  TlsIdentity IdentityOf(const std::string& node) {
+    return LoadIdentity(pki_.Make(node), node).value();
+  }
+  void AwaitRefusedCertificates(uint64_t count) {
+    for (int i = 0; i < 5000 && counters().refused_certificate < count; ++i) {
+      server_->Await([](const auto&, const auto&) { return false; }, 1);
+    }
+    EXPECT_EQ(counters().refused_certificate, count);
   }
 
   TestPki pki_;
@@ -96,34 +128,57 @@ TEST_F(Security, AnExpiredCertificateIsRefusedByItsOwnerAndByOthers) {
   EXPECT_EQ(own.sqlstate(), "RX004");
   EXPECT_NE(own.message().find("expired"), std::string::npos);
   // The owner's own check aside: the server's handshake refuses it.
-  TlsIdentity good = LoadIdentity(pki_.Make("node3"), "node3").value();
+  TlsIdentity good = IdentityOf("node3");
   TlsIdentity bad = good;
   NodeKey key = CreateNodeKey("node3").value();
   bad.key = key.key;
   bad.certificate =
       SignNode(pki_.authority(), key.certificate_signing_request, "node3", kTestCluster, -1)
           .value();
-  EXPECT_TRUE(RawConnect(MakeChannelCredentials(&good), Greeting("node3", 3)).ok());
-  EXPECT_EQ(RawConnect(MakeChannelCredentials(&bad), Greeting("node3", 3)).error_code(),
-            grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(Welcomes(good, Greeting("node3", 3)));
+  EXPECT_FALSE(OpenStream(&bad, Greeting("node3", 3)));
+  AwaitRefusedCertificates(1);
+  EXPECT_TRUE(Call(MakeChannelCredentials(&good)).ok());
+  EXPECT_EQ(Call(MakeChannelCredentials(&bad)).error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(Security, AStreamNeedsAMembersCertificateAndTheNodesProtocol) {
+  StartServer();
+  TestPki other;
+  TlsIdentity good = IdentityOf("node2");
+  TlsIdentity foreign = LoadIdentity(other.Make("node2"), "node2").value();
+  wire::Packet hello = Greeting("node2", 2);
+  EXPECT_FALSE(OpenStream(nullptr, hello));
+  EXPECT_FALSE(OpenStream(&foreign, hello));
+  EXPECT_FALSE(OpenStream(&good, hello, kFramesAlpn, TLS1_2_VERSION));
+  EXPECT_FALSE(OpenStream(&good, hello, ""));
+  EXPECT_FALSE(OpenStream(&good, hello, "\x02h2"));
+  // Without TLS, as an insecure node would.
+  RawStream plain(port());
+  EXPECT_TRUE(plain.Write(kPreamble));
+  EXPECT_TRUE(plain.Write(Framed(hello.SerializeAsString())));
+  while (!plain.Read().empty()) {  // an alert, perhaps
+  }
+  AwaitRefusedCertificates(6);
+  EXPECT_TRUE(Welcomes(good, hello));
+  EXPECT_TRUE(server_->frames().empty());
 }
 
 TEST_F(Security, AForeignClusterIdIsRefusedAndCounted) {
   StartServer();
   wire::Packet foreign = Greeting("node2", 2);
   foreign.set_cluster_id(99);
-  EXPECT_EQ(RawConnect(CredentialsOf("node2"), foreign).error_code(),
-            grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_TRUE(Refuses(IdentityOf("node2"), foreign));
   EXPECT_EQ(counters().refused_cluster, 1U);
 }
 
 TEST_F(Security, ASenderThatIsNotItsCertificateIsRefusedAndCounted) {
   StartServer();
-  auto credentials = CredentialsOf("node2");
-  EXPECT_TRUE(RawConnect(credentials, Greeting("node2", 2)).ok());
+  TlsIdentity identity = IdentityOf("node2");
+  EXPECT_TRUE(Welcomes(identity, Greeting("node2", 2)));
   const wire::Packet spoofed[] = {Greeting("node3", 3), Greeting("node1", 2), Greeting("node2", 1)};
   for (const wire::Packet& packet : spoofed) {
-    EXPECT_EQ(RawConnect(credentials, packet).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+    EXPECT_TRUE(Refuses(identity, packet));
   }
   EXPECT_EQ(counters().refused_identity, 3U);
   // Known under another id.
@@ -131,13 +186,29 @@ TEST_F(Security, ASenderThatIsNotItsCertificateIsRefusedAndCounted) {
   for (int i = 0; i < 5000 && counters().peers.size() != 1; ++i) {
     server_->Await([](const auto&, const auto&) { return false; }, 1);
   }
-  EXPECT_EQ(RawConnect(credentials, Greeting("node2", 2)).error_code(),
-            grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_TRUE(Refuses(identity, Greeting("node2", 2)));
   wire::Packet other_target = Greeting("node2", 5);
   other_target.set_to(4);
-  EXPECT_EQ(RawConnect(credentials, other_target).error_code(),
-            grpc::StatusCode::PERMISSION_DENIED);
-  EXPECT_TRUE(RawConnect(credentials, Greeting("node2", 5)).ok());
+  EXPECT_TRUE(Refuses(identity, other_target));
+  EXPECT_TRUE(Welcomes(identity, Greeting("node2", 5)));
+}
+
+// After the welcome, too: a certificate is good for its own node only.
+TEST_F(Security, AStreamThatChangesItsSenderEnds) {
+  StartServer();
+  TlsIdentity identity = IdentityOf("node2");
+  RawStream stream(port());
+  ASSERT_TRUE(stream.Write(kPreamble));
+  ASSERT_TRUE(stream.Handshake(&identity, kFramesAlpn));
+  ASSERT_TRUE(stream.Write(Framed(Greeting("node2", 2).SerializeAsString())));
+  EXPECT_FALSE(stream.Read().empty());
+  wire::Packet other = Greeting("node2", 3);
+  other.add_frames()->set_channel(static_cast<uint32_t>(Channel::kRaft));
+  ASSERT_TRUE(stream.Write(Framed(other.SerializeAsString())));
+  while (!stream.Read().empty()) {
+  }
+  EXPECT_EQ(counters().refused_identity, 1U);
+  EXPECT_TRUE(server_->frames().empty());
 }
 
 TEST_F(Security, TheDialerChecksWhomItMet) {
@@ -164,8 +235,8 @@ TEST_F(Security, WithoutACertificateOnlyJoinIsServed) {
   };
   StartServer(callbacks);
   auto anonymous = MakeAnonymousCredentials(pki_.authority().certificate);
-  EXPECT_EQ(RawConnect(anonymous, Greeting("node2", 2)).error_code(),
-            grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_FALSE(OpenStream(nullptr, Greeting("node2", 2)));
+  AwaitRefusedCertificates(1);
   auto channel =
       grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(port()), anonymous,
                                 MakeChannelArguments(NodeDnsName("node1", kTestCluster), 5000));
@@ -194,26 +265,10 @@ TEST_F(Security, WithoutACertificateOnlyJoinIsServed) {
   EXPECT_EQ(QueryStatus(member).status().sqlstate(), "RX004");
 }
 
-// What a plain OpenSSL client that offers at most `max` negotiates; 0 when it is refused.
+// What a client without the preamble negotiates that offers at most `max`; 0 when it is refused.
 int Negotiate(uint16_t port, int max) {
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  SslContextPtr context(SSL_CTX_new(TLS_client_method()));
-  SSL_CTX_set_max_proto_version(context.get(), max);
-  SSL_CTX_set_cipher_list(context.get(), "ALL:@SECLEVEL=0");
-  SslPtr ssl(SSL_new(context.get()));
-  SSL_set_fd(ssl.get(), fd);
-  const unsigned char alpn[] = {2, 'h', '2'};
-  SSL_set_alpn_protos(ssl.get(), alpn, sizeof alpn);
-  int version = SSL_connect(ssl.get()) == 1 ? SSL_version(ssl.get()) : 0;
-  ERR_clear_error();
-  ssl.reset();
-  close(fd);
-  return version;
+  RawStream stream(port);
+  return stream.Handshake(nullptr, "\x02h2", max) ? stream.version() : 0;
 }
 
 TEST_F(Security, TheListenerSpeaksTls13Only) {
@@ -222,17 +277,18 @@ TEST_F(Security, TheListenerSpeaksTls13Only) {
   EXPECT_EQ(Negotiate(port(), TLS1_2_VERSION), 0);
 }
 
+int SelectFrames(SSL*, const unsigned char** out, unsigned char* length, const unsigned char*,
+                 unsigned, void*) {
+  *out = reinterpret_cast<const unsigned char*>(kFramesAlpn.data()) + 1;
+  *length = static_cast<unsigned char>(kFramesAlpn.size() - 1);
+  return SSL_TLSEXT_ERR_OK;
+}
+
 TEST_F(Security, TheDialerSpeaksTls13Only) {
   // The dialer hangs up on the bad server while it writes.
   signal(SIGPIPE, SIG_IGN);
-  int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);
-  ASSERT_EQ(listen(listener, 8), 0);
-  ASSERT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  uint16_t listening = 0;
+  int listener = ListenOnLoopback(&listening);
   // A server with node1's good certificate: first it allows 1.2 at most, then anything.
   auto serve = [&](int max) {
     TlsIdentity identity = LoadIdentity(pki_.Make("node1"), "node1").value();
@@ -240,16 +296,18 @@ TEST_F(Security, TheDialerSpeaksTls13Only) {
     SSL_CTX_set_max_proto_version(context.get(), max);
     SSL_CTX_use_certificate(context.get(), ParseCertificate(identity.certificate).get());
     SSL_CTX_use_PrivateKey(context.get(), ParseKey(identity.key).get());
+    SSL_CTX_set_alpn_select_cb(context.get(), SelectFrames, nullptr);
     TestNode client(OptionsOf(2, pki_.Make("node2")));
     EXPECT_TRUE(client->Start().ok());
-    client->SetPeers({PeerOf(1, ntohs(address.sin_port))});
+    client->SetPeers({PeerOf(1, listening)});
     int version = 0;
     // Probes come and go without a word: the first that says something counts.
     for (bool spoke = false; !spoke;) {
       int fd = accept(listener, nullptr, nullptr);
-      char byte = 0;
-      spoke = recv(fd, &byte, 1, MSG_PEEK) == 1;
+      char preamble[kPreamble.size()];
+      spoke = recv(fd, preamble, sizeof preamble, MSG_WAITALL) == sizeof preamble;
       if (spoke) {
+        EXPECT_EQ(std::string_view(preamble, sizeof preamble), kPreamble);
         SslPtr ssl(SSL_new(context.get()));
         SSL_set_fd(ssl.get(), fd);
         version = SSL_accept(ssl.get()) == 1 ? SSL_version(ssl.get()) : 0;
@@ -262,6 +320,51 @@ TEST_F(Security, TheDialerSpeaksTls13Only) {
   EXPECT_EQ(serve(TLS1_2_VERSION), 0);
   EXPECT_EQ(serve(TLS1_3_VERSION), TLS1_3_VERSION);
   close(listener);
+}
+
+// Both doors show the new certificate and believe the new authority's, and what lives lives on.
+TEST_F(Security, ReplacedCertificatesAreForTheConnectionsToCome) {
+  signal(SIGPIPE, SIG_IGN);
+  std::string directory = pki_.Make("node1");
+  server_ = std::make_unique<TestNode>(OptionsOf(1, directory));
+  ASSERT_TRUE((*server_)->Start().ok());
+  TestNode client(OptionsOf(2, pki_.Make("node2")));
+  ASSERT_TRUE(client->Start().ok());
+  client->SetPeers({PeerOf(1, port())});
+  ASSERT_TRUE(client.AwaitEvent(1, PeerEventKind::kConnected));
+  auto replace = [&](TestPki& pki) {
+    std::string fresh = pki.Make("node1");
+    for (const char* name : {"ca.crt", "ca.key", "node.crt", "node.key"}) {
+      std::filesystem::copy_file(fresh + "/" + name, directory + "/" + name,
+                                 std::filesystem::copy_options::overwrite_existing);
+    }
+    EXPECT_TRUE((*server_)->Reload().ok());
+    return LoadIdentity(directory, "node1").value().certificate;
+  };
+  auto shown = [&](bool stream) {
+    RawStream raw(port());
+    TlsIdentity any = IdentityOf("node3");
+    EXPECT_TRUE(!stream || raw.Write(kPreamble));
+    EXPECT_TRUE(raw.Handshake(&any, stream ? kFramesAlpn : "\x02h2"));
+    return raw.shown();
+  };
+  std::string fresh = replace(pki_);
+  EXPECT_EQ(shown(true), fresh);
+  EXPECT_EQ(shown(false), fresh);
+  // Files that are not good change nothing.
+  ASSERT_TRUE(WritePemFile(directory + "/node.crt", "nonsense").ok());
+  EXPECT_FALSE((*server_)->Reload().ok());
+  EXPECT_EQ(shown(true), fresh);
+  TestPki other;
+  replace(other);
+  TlsIdentity late = IdentityOf("node4");
+  EXPECT_FALSE(OpenStream(&late, Greeting("node4", 4)));
+  EXPECT_FALSE(Call(MakeChannelCredentials(&late)).ok());
+  client->Send(1, Channel::kRaft, "as before");
+  EXPECT_TRUE(server_->AwaitFrames(1));
+  for (const PeerEvent& event : client.events()) {
+    EXPECT_EQ(event.kind, PeerEventKind::kConnected);
+  }
 }
 
 class Joining : public Security {

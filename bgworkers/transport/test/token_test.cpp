@@ -6,7 +6,7 @@
 
 #include "base/random.h"
 #include "bgworkers/transport/pki.h"
-#include "bgworkers/transport/test/scratch.h"
+#include "base/test/scratch.h"
 
 namespace pgquorum::transport {
 namespace {

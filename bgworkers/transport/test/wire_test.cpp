@@ -140,6 +140,13 @@ TEST(Wire, JoinRequestsAreChecked) {
     return FromWire(call).status().sqlstate();
   };
   EXPECT_EQ(decode(good), "");
+  for (bool witness : {false, true}) {
+    JoinRequest request = good;
+    request.witness = witness;
+    wire::JoinCall call;
+    ToWire(request, call);
+    EXPECT_EQ(FromWire(call).value().witness, witness);
+  }
   JoinRequest bad = good;
   bad.secret.pop_back();
   EXPECT_EQ(decode(bad), "22023");
