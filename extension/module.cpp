@@ -1,4 +1,5 @@
 // Entry point of the preloaded library.
+#include "extension/fusion/settings.h"
 #include "extension/pg/pg.h"
 
 extern "C" {
@@ -43,6 +44,10 @@ void _PG_init(void) {
   hooks::InstallTransaction();
   hooks::InstallExecutor();
   hooks::InstallUtility();
+  if (fusion::server::Configured()) {
+    hooks::InstallPlanner();
+    hooks::InstallObjectAccess();
+  }
   hooks::InstallAuthentication();
   if (member) {
     hooks::InstallListGuard();

@@ -7,7 +7,14 @@
 namespace pgquorum::resources {
 
 // Whom a worker is started for.
-enum class Needs { kMember, kEveryServer };
+enum class Needs { kMember, kEveryServer, kFusion };
+
+// From when on, and whether it may connect to a database.
+enum class When {
+  kStart,       // with the postmaster, before recovery; never a connection
+  kConsistent,  // when the server is consistent; may connect
+  kPrimary,     // when recovery has finished; no connection
+};
 
 struct Worker {
   const char* name;      // shown in pg_stat_activity and the log
@@ -15,9 +22,7 @@ struct Worker {
   const char* library;   // shared object below $libdir
   const char* function;  // its entry point
   Needs needs;
-  // True: starts with the postmaster, before recovery, and never has a database connection. False:
-  // starts when the server is consistent and may connect.
-  bool from_the_start;
+  When when;
 };
 
 // Registers the workers of this kind of server; call it in _PG_init. A member that cannot have all

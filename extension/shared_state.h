@@ -1,9 +1,10 @@
 // The layout of pgquorum's shared memory: what one node's processes tell each other.
 //
 // Who writes what:
-//   Boot       the postmaster, once, in shmem_startup_hook, before any child exists
+//   Boot       the postmaster, once, in shmem_startup_hook, before any child exists; two fields
+//              about the data directory are the consensus worker's afterwards
 //   Gate       the consensus worker; read by every backend at commit and at authentication
-//   NodeView, HistoryView, SettingsView
+//   NodeView, HistoryView, SettingsView, RaftMetricsView
 //              the consensus worker (SeqLocked); read by the SQL views
 //   Counters   everybody, by atomic addition
 //   Requests   claimed by backends, answered by the consensus worker (extension/request_queue.h)
@@ -25,13 +26,14 @@
 #include <string_view>
 #include <type_traits>
 
+#include "extension/raft_metrics.h"
 #include "extension/seqlock.h"
 
 namespace pgquorum::shared {
 
 inline constexpr uint32_t kMagic = 0x5047514d;  // "PGQM"
 // Raised with every change of the layout: the two libraries of a half-done upgrade must not mix.
-inline constexpr uint32_t kLayout = 2;
+inline constexpr uint32_t kLayout = 6;
 
 inline constexpr std::size_t kMaxMembers = 16;
 inline constexpr std::size_t kMaxHistory = 64;
@@ -82,10 +84,13 @@ struct Boot {
   // kFailed: attempts of the intent so far. Whoever writes the intent anew for another try carries
   // the number over, or the bound never comes.
   uint32_t intent_attempts;
-  uint32_t padding;
-  // The data directory held a backup_label when the postmaster opened it (failover rules: it was
-  // restored or copied; the node leaves the voters first). Not set after our own re-clone.
-  uint32_t found_backup_label;
+  // 1: the data directory is not the one that this node left (extension/identity/mark.h). The
+  // worker sets it too, when replay ends below the mark, and clears it when the node accepts the
+  // directory.
+  uint32_t restored;
+  // The worker's: 1 once the end of replay was compared with the mark in this boot.
+  uint32_t mark_compared;
+  uint32_t witness;  // 1: the node votes and holds no data; its server is its own, empty one
   uint64_t cluster_id;
   uint64_t raft_node_id;
   uint64_t system_identifier;
@@ -123,6 +128,9 @@ struct Gate {
   // one).
   std::atomic<uint32_t> accepted_list_count;
   std::atomic<uint64_t> accepted_list_hash[2];
+  // CLOCK_BOOTTIME until which logins wait, for this node is about to serve as the primary; 0: it
+  // is not. Not later than a second after its appointment.
+  std::atomic<uint64_t> settling_until_ns;
 };
 
 // FNV-1a of the setting's text as written to pgquorum.conf; never 0.
@@ -143,6 +151,7 @@ enum class RaftRole : uint32_t {
   kCandidate = 3,
   kLeader = 4,
   kLearner = 5,
+  kWitness = 6,  // a follower that holds no data
 };
 
 enum class MemberRole : uint32_t {
@@ -339,9 +348,11 @@ struct Counters {
 // What one process has in force. Written by the assign hook of pgquorum.sync_generation, which runs
 // after synchronous_standby_names of the same file has been assigned.
 struct ProcessSlot {
-  std::atomic<int32_t> pid;  // 0: never used, or its process is gone
-  std::atomic<uint32_t> padding;
+  std::atomic<int32_t> pid;        // 0: never used, or its process is gone
+  std::atomic<int32_t> named_pid;  // the process that wrote named_member
   std::atomic<uint64_t> sync_generation;
+  // Raft id of the member whose name that counts for commits this walsender carries; 0: of none.
+  std::atomic<uint64_t> named_member;
 };
 
 // ---- requests --------------------------------------------------------------------------------
@@ -422,6 +433,7 @@ struct Root {
   SeqLocked<NodeView> node;
   SeqLocked<HistoryView> history;
   SeqLocked<SettingsView> settings;
+  SeqLocked<RaftMetricsView> raft_metrics;
   Requests requests;
 
   // The array of ProcessSlot lies behind Root in the same allocation.

@@ -142,6 +142,7 @@ void UnregisterWorker() {
   shared::Root* root = Attach();
   if (root != nullptr && root->worker.pid.load() == MyProcPid) {
     CloseGate();
+    SetSettling(0);
     root->worker.pid.store(0);
   }
 }
@@ -189,6 +190,10 @@ void SetAdmit(shared::Admit admit) {
   Attach()->gate.admit.store(static_cast<uint32_t>(admit), std::memory_order_release);
 }
 
+void SetSettling(uint64_t until_ns) {
+  Attach()->gate.settling_until_ns.store(until_ns, std::memory_order_release);
+}
+
 void PublishNode(const shared::NodeView& view) {
   Attach()->node.Publish(view);
 }
@@ -199,6 +204,10 @@ void PublishHistory(const shared::HistoryView& view) {
 
 void PublishSettings(const shared::SettingsView& view) {
   Attach()->settings.Publish(view);
+}
+
+void PublishRaftMetrics(const shared::RaftMetricsView& view) {
+  Attach()->raft_metrics.Publish(view);
 }
 
 int64_t Waiters() {
@@ -221,6 +230,47 @@ void NoteSyncGeneration(uint64_t generation) {
     slot->sync_generation.store(generation, std::memory_order_release);
     slot->pid.store(MyProcPid, std::memory_order_release);
   }
+}
+
+namespace {
+
+void DropMemberName(int code, Datum arg) {
+  (void)code, (void)arg;
+  if (shared::ProcessSlot* slot = MySlot(); slot != nullptr) {
+    slot->named_member.store(0);
+  }
+}
+
+}  // namespace
+
+int32_t TakeMemberName(uint64_t raft_node_id) {
+  shared::Root* root = Attach();
+  shared::ProcessSlot* mine = MySlot();
+  if (mine == nullptr) {
+    return 0;
+  }
+  bool had_it = mine->named_pid.load() == MyProcPid && mine->named_member.load() == raft_node_id;
+  if (!had_it) {
+    before_shmem_exit(DropMemberName, 0);
+    mine->named_member.store(0);
+    mine->named_pid.store(MyProcPid);
+    mine->named_member.store(raft_node_id);
+  }
+  // Told first, looked around second: of two that come together one at least sees the other.
+  for (uint32_t i = 0; i < root->process_slots; ++i) {
+    shared::ProcessSlot* other = &root->processes()[i];
+    if (other == mine || other->named_member.load() != raft_node_id) {
+      continue;
+    }
+    int32_t pid = other->named_pid.load();
+    if (pid != 0 && ProcGlobal->allProcs[i].pid == pid) {
+      if (!had_it) {
+        mine->named_member.store(0);
+      }
+      return pid;
+    }
+  }
+  return 0;
 }
 
 }  // namespace pgquorum::shmem

@@ -60,6 +60,8 @@ void RenewLease(uint64_t lease_deadline_ns);
 void CloseGate(bool retryable = false);
 bool GateIsOpen();
 void SetAdmit(shared::Admit admit);
+// Until when logins wait for the gate to open; 0: no login waits.
+void SetSettling(uint64_t until_ns);
 
 // The values of synchronous_standby_names that the rule allows, one or two (during a change); none:
 // any value goes. Call it before the file is written. Every process refuses other values when it
@@ -69,6 +71,7 @@ void AcceptLists(const std::vector<std::string>& lists);
 void PublishNode(const shared::NodeView& view);
 void PublishHistory(const shared::HistoryView& view);
 void PublishSettings(const shared::SettingsView& view);
+void PublishRaftMetrics(const shared::RaftMetricsView& view);
 
 // Backends between pre-commit and the end of their wait for the quorum.
 int64_t Waiters();
@@ -100,5 +103,10 @@ bool Call(const shared::RequestArguments& arguments, char* text, std::size_t siz
 
 // Writes this process's slot; the assign hook of pgquorum.sync_generation.
 void NoteSyncGeneration(uint64_t generation);
+
+// Takes the name of a member for this walsender, until it ends. Returns the process id of another
+// live one that has it, and then takes nothing; 0: taken. Of two that try at the same time none may
+// succeed, and never both do.
+int32_t TakeMemberName(uint64_t raft_node_id);
 
 }  // namespace pgquorum::shmem

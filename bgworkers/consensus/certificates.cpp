@@ -5,8 +5,6 @@
 #include <ctime>
 #include <utility>
 
-#include "bgworkers/transport/pki.h"
-
 #include "base/pure.h"
 
 namespace pgquorum::consensus {
@@ -37,7 +35,9 @@ std::string Warn(const char* whose, int64_t ends_s, int64_t now_s) {
 
 CertificateWatch::CertificateWatch(std::string directory, std::string node_name)
     : directory_(std::move(directory)), node_name_(std::move(node_name)), seen_(Fingerprint()) {
-  ReadDates();
+  if (Result<transport::TlsIdentity> identity = Load(); identity.ok()) {
+    NoteDates(identity.value());
+  }
 }
 
 CertificateFinding CertificateWatch::Look(int64_t now_s) {
@@ -45,11 +45,11 @@ CertificateFinding CertificateWatch::Look(int64_t now_s) {
   std::string present = Fingerprint();
   if (present != seen_) {
     seen_ = std::move(present);
-    Result<transport::TlsIdentity> identity = transport::LoadIdentity(directory_, node_name_);
+    Result<transport::TlsIdentity> identity = Load();
     finding.replaced = identity.ok();
     finding.problem = identity.ok() ? "" : identity.status().ToString();
     if (finding.replaced) {
-      ReadDates();
+      NoteDates(identity.value());
     }
   }
   finding.warning = Warn("the node's", node_ends_s_, now_s);
@@ -73,14 +73,13 @@ std::string CertificateWatch::Fingerprint() const {
   return all;
 }
 
-void CertificateWatch::ReadDates() {
-  Result<transport::TlsIdentity> identity = transport::LoadIdentity(directory_, node_name_);
-  if (!identity.ok()) {
-    return;
-  }
-  node_ends_s_ = identity.value().info.not_after_s;
-  Result<transport::CertificateInfo> authority =
-      transport::Inspect(identity.value().ca_certificate);
+Result<transport::TlsIdentity> CertificateWatch::Load() const {
+  return transport::LoadIdentity(directory_, node_name_);
+}
+
+void CertificateWatch::NoteDates(const transport::TlsIdentity& identity) {
+  node_ends_s_ = identity.info.not_after_s;
+  Result<transport::CertificateInfo> authority = transport::Inspect(identity.ca_certificate);
   authority_ends_s_ = authority.ok() ? authority.value().not_after_s : 0;
 }
 

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "bgworkers/transport/pki.h"
+
 namespace pgquorum::consensus {
 
 // From this many days before the end on there is a warning.
@@ -30,7 +32,8 @@ class CertificateWatch {
 
  private:
   std::string Fingerprint() const;
-  void ReadDates();
+  Result<transport::TlsIdentity> Load() const;
+  void NoteDates(const transport::TlsIdentity& identity);
 
   std::string directory_;
   std::string node_name_;

@@ -1,15 +1,67 @@
 #include "bgworkers/consensus/cluster_machine.h"
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/bytes.h"
+#include "bgworkers/failover/bug.h"
+#include "raftlog/codec.h"
+#include "raftlog/sessions.h"
 
 namespace pgquorum::consensus {
 
 namespace {
+
 constexpr uint8_t kResultVersion = 1;
+// 1: membership and state. 2, once a quorum was forced: the orders between them.
 constexpr uint8_t kSnapshotVersion = 1;
+constexpr uint8_t kSnapshotWithOrders = 2;
 constexpr std::size_t kMaxText = 4096;
+constexpr uint32_t kMaxOrders = 4096;
+
+std::vector<failover::NodeId> FromRaft(const std::vector<raft::NodeId>& ids) {
+  std::vector<failover::NodeId> nodes;
+  for (raft::NodeId id : ids) {
+    nodes.push_back(consensus::FromRaft(id));
+  }
+  return nodes;
+}
+
+failover::Epoch RevokedBy(const raft::Entry& entry) {
+  if (entry.type == raft::EntryType::kCommand) {
+    return failover::RevokedEpochOf(entry.data);
+  }
+  if (entry.type == raft::EntryType::kSession) {
+    Result<raft::SessionCommand> command = raft::DecodeSessionCommand(entry.data);
+    return command.ok() ? failover::RevokedEpochOf(command.value().command) : failover::Epoch();
+  }
+  return failover::Epoch();
+}
+
+// Other memberships carry no context.
+std::optional<identity::ForceOrder> OrderIn(std::string_view context) {
+  Result<identity::ForceOrder> order = identity::ForceOrder::Parse(context);
+  return order.ok() ? std::optional(std::move(order).value()) : std::nullopt;
+}
+
+Result<std::vector<identity::ForceOrder>> ReadOrders(ByteReader& in) {
+  std::vector<identity::ForceOrder> orders;
+  uint32_t count = in.U32();
+  for (uint32_t i = 0; in.ok() && i < count && count <= kMaxOrders; ++i) {
+    Result<identity::ForceOrder> order =
+        identity::ForceOrder::Parse(in.Bytes(identity::kMaxRecordBytes));
+    if (!order.ok()) {
+      return order.status();
+    }
+    orders.push_back(std::move(order).value());
+  }
+  if (!in.ok() || count > kMaxOrders) {
+    return Status::Error("XX001", "snapshot of the cluster state is malformed");
+  }
+  return orders;
+}
+
 }  // namespace
 
 std::string ClusterMachine::Apply(const raft::Entry& entry) {
@@ -18,28 +70,50 @@ std::string ClusterMachine::Apply(const raft::Entry& entry) {
   return EncodeApplyResult(result);
 }
 
-void ClusterMachine::ApplyConfiguration(raft::Index index, const raft::Configuration&,
-                                        std::string_view) {
-  applied_membership_ = index.value();
+void ClusterMachine::ApplyConfiguration(raft::Index index, const raft::Configuration& configuration,
+                                        std::string_view context) {
   std::lock_guard lock(mutex_);
-  base_membership_ = index.value();
-  std::erase_if(memberships_, [&](uint64_t i) { return i <= index.value(); });
+  std::erase_if(memberships_, [index](const Membership& m) { return m.index <= index.value(); });
+  memberships_.insert(memberships_.begin(), {index.value(), configuration, std::nullopt});
+  if (std::optional<identity::ForceOrder> order = OrderIn(context)) {
+    NoteOrder(*order);
+  }
+}
+
+void ClusterMachine::NoteOrder(const identity::ForceOrder& order) {
+  if (std::find(orders_.begin(), orders_.end(), order) == orders_.end()) {
+    orders_.push_back(order);
+  }
 }
 
 std::string ClusterMachine::Snapshot() {
   ByteWriter out;
-  out.U8(kSnapshotVersion);
-  out.U64(applied_membership_);
+  {
+    std::lock_guard lock(mutex_);
+    out.U8(orders_.empty() ? kSnapshotVersion : kSnapshotWithOrders);
+    out.U64(memberships_.front().index);
+    if (!orders_.empty()) {
+      out.U32(static_cast<uint32_t>(orders_.size()));
+    }
+    for (const identity::ForceOrder& order : orders_) {
+      out.Bytes(order.Format());
+    }
+  }
   out.Raw(state_.Snapshot());
   return std::move(out).Take();
 }
 
-Status ClusterMachine::Restore(const raft::SnapshotMeta&, std::string_view data) {
+Status ClusterMachine::Restore(const raft::SnapshotMeta& meta, std::string_view data) {
   ByteReader in(data);
   uint8_t version = in.U8();
   uint64_t membership = in.U64();
-  if (!in.ok() || version != kSnapshotVersion) {
+  if (!in.ok() || (version != kSnapshotVersion && version != kSnapshotWithOrders)) {
     return Status::Error("XX001", "snapshot of the cluster state is malformed");
+  }
+  Result<std::vector<identity::ForceOrder>> orders =
+      version == kSnapshotWithOrders ? ReadOrders(in) : std::vector<identity::ForceOrder>();
+  if (!orders.ok()) {
+    return orders.status();
   }
   Result<failover::ClusterState> state =
       failover::ClusterState::Restore(data.substr(data.size() - in.remaining()));
@@ -47,35 +121,49 @@ Status ClusterMachine::Restore(const raft::SnapshotMeta&, std::string_view data)
     return state.status();
   }
   state_ = std::move(state).value();
-  applied_membership_ = membership;
   {
+    // What follows the snapshot may be in the log already.
     std::lock_guard lock(mutex_);
-    base_membership_ = membership;
-    memberships_.clear();
+    std::erase_if(memberships_, [&](const Membership& m) { return m.index <= meta.index.value(); });
+    memberships_.insert(memberships_.begin(), {membership, meta.configuration, std::nullopt});
+    for (const identity::ForceOrder& order : orders.value()) {
+      NoteOrder(order);
+    }
+    if (meta.index > last_.index) {
+      last_ = {meta.term, meta.index};
+    }
   }
   Publish();
   return Status::Ok();
 }
 
 void ClusterMachine::NoteAppended(const raft::Entry& entry) {
-  if (entry.type == raft::EntryType::kConfig) {
+  {
     std::lock_guard lock(mutex_);
-    memberships_.push_back(entry.index.value());
+    last_ = {entry.term, entry.index};
+  }
+  if (entry.type == raft::EntryType::kConfig) {
+    Result<raft::ConfigEntry> config = raft::DecodeConfigEntry(entry.data);
+    std::lock_guard lock(mutex_);
+    if (config.ok()) {  // else the core stops
+      memberships_.push_back(
+          {entry.index.value(), config.value().configuration, OrderIn(config.value().context)});
+    }
     return;
   }
-  if (entry.type != raft::EntryType::kCommand) {
-    return;
-  }
-  failover::Epoch epoch = failover::RevokedEpochOf(entry.data);
+  failover::Epoch epoch = RevokedBy(entry);
   std::lock_guard lock(mutex_);
   if (epoch > revoked_) {
     revoked_ = epoch;
   }
 }
 
+// The newest applied one stays whatever happens.
 void ClusterMachine::NoteTruncated(raft::Index from) {
   std::lock_guard lock(mutex_);
-  std::erase_if(memberships_, [&](uint64_t index) { return index >= from.value(); });
+  while (memberships_.size() > 1 && memberships_.back().index >= from.value()) {
+    memberships_.pop_back();
+  }
 }
 
 void ClusterMachine::NoteApplied(const raft::Entry& last) {
@@ -88,14 +176,72 @@ void ClusterMachine::NoteLeadership(const raft::Leadership& leadership) {
   leader_changes_ += leadership.leader ? 1 : 0;
 }
 
-uint64_t ClusterMachine::membership_version() const {
-  std::lock_guard lock(mutex_);
-  return memberships_.empty() ? base_membership_ : memberships_.back();
+failover::Voters ClusterMachine::InForce() const {
+  const Membership& latest = memberships_.back();
+  return {latest.index, FromRaft(latest.configuration.voters),
+          FromRaft(latest.configuration.outgoing)};
 }
 
-raft::Term ClusterMachine::applied_term() const {
+const identity::ForceOrder* ClusterMachine::LastOrder() const {
+  for (auto membership = memberships_.rbegin(); membership != memberships_.rend(); ++membership) {
+    if (membership->order) {
+      return &*membership->order;
+    }
+  }
+  return orders_.empty() ? nullptr : &orders_.back();
+}
+
+std::vector<identity::ForceOrder> ClusterMachine::orders() const {
   std::lock_guard lock(mutex_);
-  return applied_term_;
+  std::vector<identity::ForceOrder> all = orders_;
+  for (const Membership& membership : memberships_) {
+    if (membership.order) {
+      all.push_back(*membership.order);
+    }
+  }
+  return all;
+}
+
+std::optional<identity::ForceOrder> ClusterMachine::OrderAgainst(failover::NodeId node) const {
+  std::lock_guard lock(mutex_);
+  for (const identity::ForceOrder& order : orders_) {
+    if (order.ShutsOut(node.value())) {
+      return order;
+    }
+  }
+  for (const Membership& membership : memberships_) {
+    if (membership.order && membership.order->ShutsOut(node.value())) {
+      return membership.order;
+    }
+  }
+  return std::nullopt;
+}
+
+raft::LogPosition ClusterMachine::last() const {
+  std::lock_guard lock(mutex_);
+  return last_;
+}
+
+failover::Voters ClusterMachine::voters() const {
+  std::lock_guard lock(mutex_);
+  return InForce();
+}
+
+failover::RaftView ClusterMachine::View(bool leads, raft::Term term) const {
+  std::lock_guard lock(mutex_);
+  failover::RaftView view;
+  view.term = term.value();
+  view.caught_up = leads && applied_term_ == term;
+  view.voters = InForce();
+  view.learners = FromRaft(memberships_.back().configuration.learners);
+  view.change_pending = memberships_.size() > 1 || memberships_.back().configuration.joint();
+  if (const identity::ForceOrder* order = LastOrder()) {
+    view.forced = {order->generation, {}, order->requested_by};
+    for (const identity::Peer& survivor : order->survivors) {
+      view.forced->survivors.emplace_back(survivor.raft_node_id);
+    }
+  }
+  return view;
 }
 
 uint64_t ClusterMachine::leader_changes() const {
@@ -110,17 +256,52 @@ std::shared_ptr<const failover::ClusterState> ClusterMachine::published() const 
 
 failover::Epoch ClusterMachine::revoked() const {
   std::lock_guard lock(mutex_);
-  return revoked_;
+  const identity::ForceOrder* order = LastOrder();
+  bool begun = order == nullptr || (published_->created() &&
+                                    published_->highest_epoch().generation == order->generation);
+  if (begun || PGQUORUM_FAILOVER_BUG(kForcedAfterLease)) {
+    return revoked_;
+  }
+  return {std::numeric_limits<uint64_t>::max(), order->generation};
 }
 
 void ClusterMachine::Publish() {
   auto copy = std::make_shared<const failover::ClusterState>(state_);
   std::lock_guard lock(mutex_);
   published_ = std::move(copy);
-  // What came inside a snapshot counts like an entry of the log.
-  if (published_->created() && published_->highest_epoch() > revoked_) {
-    revoked_ = published_->highest_epoch();
+  if (!published_->created()) {
+    return;
   }
+  // What came inside a snapshot counts like an entry of the log. Of a revoke that was truncated
+  // nothing is left once a forced quorum has begun: its epoch is no other's.
+  failover::Epoch highest = published_->highest_epoch();
+  const identity::ForceOrder* order = LastOrder();
+  bool new_generation = order != nullptr && highest.generation == order->generation &&
+                        revoked_.generation != order->generation;
+  if (highest > revoked_ || new_generation) {
+    revoked_ = highest;
+  }
+}
+
+raft::ConfigChange ToRaft(const failover::RaftChange& change,
+                          const failover::ClusterState& cluster) {
+  using Kind = failover::RaftChange::Kind;
+  const failover::Member* member = cluster.FindMember(change.node);
+  bool witness = member != nullptr && !member->data();
+  raft::ConfigChange out;
+  out.node = ToRaft(change.node);
+  switch (change.kind) {
+    case Kind::kAddLearner:
+      out.kind = raft::ChangeKind::kAddLearner;
+      break;
+    case Kind::kPromote:
+      out.kind = witness ? raft::ChangeKind::kAddWitness : raft::ChangeKind::kAddVoter;
+      break;
+    case Kind::kRemove:
+      out.kind = raft::ChangeKind::kRemove;
+      break;
+  }
+  return out;
 }
 
 std::string EncodeApplyResult(const failover::ApplyResult& result) {

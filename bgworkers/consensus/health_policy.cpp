@@ -74,10 +74,6 @@ HealthVerdict JudgeStandby(const HealthInputs& in, const NodeReport& report) {
   return v;
 }
 
-}  // namespace
-
-namespace {
-
 HealthVerdict JudgeWork(const HealthInputs& in) {
   const failover::Member* member = in.cluster.FindMember(in.node);
   if (member == nullptr || in.view == nullptr || !in.view->report) {

@@ -4,6 +4,7 @@ extern "C" {
 #include "miscadmin.h"
 #include "replication/walreceiver.h"
 #include "storage/proc.h"
+#include "utils/timestamp.h"
 }
 
 #include <algorithm>
@@ -49,11 +50,16 @@ LocalServer::LocalServer(Paths paths, const identity::NodeIdentity& identity, bo
       identity_(identity),
       tls_(tls),
       settings_file_(paths_.data_directory),
-      pledge_file_(paths_.state_directory + "/pledge", identity.cluster_id) {
+      pledge_file_(paths_.state_directory + "/pledge", identity.cluster_id),
+      mark_(paths_.state_directory + "/" + identity::kMarkFile) {
   settings_.sync_generation = HighestSeenGeneration();
 }
 
 Status LocalServer::Open() {
+  facts_.witness = identity_.witness;
+  if (facts_.witness) {
+    return Status::Ok();
+  }
   // A worker that was restarted alone finds a server at work: a standby is told its upstream anew
   // by the agent, but a primary's list stays as it is, for emptying it would release every waiter.
   settings_.synchronous_standby_names = SettingInForce("synchronous_standby_names");
@@ -65,7 +71,7 @@ Status LocalServer::Open() {
   }
   const shared::Boot& boot = shmem::Attach()->boot;
   facts_.boot = failover::BootId(boot.boot_id);
-  facts_.restored = boot.found_backup_label != 0;
+  facts_.restored = boot.restored != 0;
   facts_.repair_attempts = boot.intent_outcome == shared::IntentOutcome::kFailed
                                ? std::max(1U, boot.intent_attempts)
                                : 0;
@@ -73,6 +79,11 @@ Status LocalServer::Open() {
     facts_.quarantine = std::string(boot.closed_reason.view());
   }
   facts_.ordered_timeline = failover::Timeline();
+  if (Status marked = boot.mode == shared::Mode::kMember ? mark_.Open() : Status::Ok();
+      !marked.ok()) {
+    facts_.quarantine = marked.message();
+    return marked;
+  }
   Result<std::optional<std::string>> content = pledge_file_.Read();
   if (!content.ok()) {
     facts_.quarantine = content.status().message();
@@ -98,12 +109,19 @@ Status LocalServer::Open() {
 }
 
 const failover::LocalFacts& LocalServer::Refresh(TimeNs now) {
+  if (facts_.witness) {
+    // Of its server, which holds nothing of the cluster, no more than this is anybody's business:
+    // its timelines and positions mean nothing to the others.
+    facts_.uptime_s = static_cast<uint64_t>((GetCurrentTimestamp() - PgStartTime) / USECS_PER_SEC);
+    return facts_;
+  }
   if (checkpoint_tag_asked_ != facts_.checkpoint_tag) {
     gatherer_.InvalidateControl();
   }
   const PostgresFacts& pg = gatherer_.Gather();
   RefreshRole(pg);
   RefreshReplay(pg);
+  RefreshMark(pg, now);
   RestartLostReplay(pg);
   RefreshStreaming(pg);
   RefreshPromotion(pg);
@@ -171,6 +189,7 @@ void LocalServer::RefreshReplay(const PostgresFacts& pg) {
     facts_.upstream_timeline = wanted_upstream_timeline_;
   }
   facts_.receiver_running = pg.receiver.running;
+  facts_.receiver_streaming = pg.receiver.streaming;
   if (pg.receiver.flushed_moved) {
     facts_.receive_timeline = pg.receiver.timeline;
     facts_.receive_lsn = pg.receiver.flushed;
@@ -211,6 +230,36 @@ void LocalServer::RefreshReplay(const PostgresFacts& pg) {
                              cancelled.value())));
       }
     }
+  }
+}
+
+// Does the directory hold what this node is known to have had? Asked once a boot, before anything
+// was received; what is decided stays until the directory is replaced or accepted. Then, and only
+// then, the mark moves on.
+void LocalServer::RefreshMark(const PostgresFacts& pg, TimeNs now) {
+  shared::Boot& boot = shmem::Attach()->boot;
+  if (boot.mode != shared::Mode::kMember) {
+    return;
+  }
+  if (boot.mark_compared == 0) {
+    if (!facts_.replay_settled) {
+      return;
+    }
+    boot.mark_compared = 1;
+    if (!facts_.restored && EndsBelowMark(facts_.history, mark_.position())) {
+      boot.restored = 1;
+      facts_.restored = true;
+      ereport(LOG, (errmsg("pgquorum: this data directory does not count for what the node has "
+                           "acknowledged: its WAL ends at %s, but had reached %s",
+                           failover::ToString(facts_.position()).c_str(),
+                           failover::ToString(mark_.position()).c_str())));
+    }
+  }
+  if (!facts_.restored) {
+    mark_.Note(surviving_.Look(facts_.history, pg.insert, pg.flush), now);
+  }
+  if (Status failed = mark_.TakeError(); !failed.ok()) {
+    ereport(LOG, (errmsg("pgquorum: the mark: %s", failed.message().c_str())));
   }
 }
 
@@ -299,11 +348,13 @@ void LocalServer::RefreshList(const PostgresFacts& pg) {
 }
 
 void LocalServer::RefreshHealth(const PostgresFacts& pg, TimeNs now) {
-  if (now >= probe_at_) {
+  ListenerProbe::Result found = probe_.Poll(now, kProbeTimeout);
+  // An exchange that waits is not begun anew, or its time would never be over.
+  if (now >= probe_at_ && found != ListenerProbe::Result::kPending) {
     probe_at_ = now + kProbeInterval;
     probe_.Start(now);
   }
-  switch (probe_.Poll(now, kProbeTimeout)) {
+  switch (found) {
     case ListenerProbe::Result::kAlive:
       facts_.listener_ok = true;
       break;
@@ -333,6 +384,9 @@ void LocalServer::UpdateGate(TimeNs lease_deadline, const ClusterState& cluster)
 }
 
 void LocalServer::ReconcileSlots(const SlotPlan& plan) {
+  if (facts_.witness) {
+    return;
+  }
   const PostgresFacts& pg = gatherer_.last();
   Status retained = rewind_retention_.Update(pg.control.checkpoint_redo, pg.history.end);
   if (!retained.ok() && retained.sqlstate() != "57P03") {

@@ -11,10 +11,11 @@
 #include <vector>
 
 #include "base/status.h"
+#include "bgworkers/consensus/mark_keeper.h"
+#include "bgworkers/consensus/pledge_file.h"
 #include "bgworkers/consensus/postgres_config.h"
 #include "bgworkers/consensus/postgres_control.h"
 #include "bgworkers/consensus/postgres_facts.h"
-#include "bgworkers/consensus/pledge_file.h"
 #include "bgworkers/consensus/postgres_promote.h"
 #include "bgworkers/consensus/postgres_replay.h"
 #include "bgworkers/consensus/postgres_slots.h"
@@ -33,7 +34,7 @@ class LocalServer {
   };
   LocalServer(Paths paths, const identity::NodeIdentity& identity, bool tls);
 
-  // Reads the pledge; a damaged one quarantines the node.
+  // Reads the pledge and the mark; a damaged one quarantines the node.
   Status Open();
 
   // What is, read anew. `cluster` only turns member ids into addresses and names.
@@ -59,6 +60,9 @@ class LocalServer {
 
   // The administrator is stopping the server: others should take over at once.
   void WantStepDown() { step_down_ = true; }
+  // The state directory says from now on that this node is closed: the server starts again, as one
+  // that belongs to nobody.
+  Status CloseForGood();
   // A stop that was asked for above is under way: the loop must end soon.
   bool stopping() const { return stop_began_ != 0; }
 
@@ -77,6 +81,7 @@ class LocalServer {
   void RefreshRole(const PostgresFacts& pg);
   void RestartLostReplay(const PostgresFacts& pg);
   void RefreshReplay(const PostgresFacts& pg);
+  void RefreshMark(const PostgresFacts& pg, failover::TimeNs now);
   void RefreshStreaming(const PostgresFacts& pg);
   void RefreshList(const PostgresFacts& pg);
   void RefreshPromotion(const PostgresFacts& pg);
@@ -121,6 +126,8 @@ class LocalServer {
   SettingsFile settings_file_;
   PostgresSettings settings_;
   PledgeFile pledge_file_;
+  MarkKeeper mark_;
+  SurvivingPosition surviving_;
   Promotion promotion_;
   ReplayEndDetector replay_end_;
   RewindRetention rewind_retention_;

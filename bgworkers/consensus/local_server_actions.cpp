@@ -183,7 +183,7 @@ Status LocalServer::Do(const failover::Promote& a, const ClusterState&) {
     return Status::Ok();
   }
   // Durable before the promotion: what began this timeline was an order, not somebody's hand.
-  Status recorded = SavePledge(facts_.pledge_epoch, a.timeline, facts_.foreign_timeline);
+  Status recorded = SavePledge(facts_.pledge_epoch, a.timeline, failover::Timeline());
   if (!recorded.ok()) {
     return recorded;
   }
@@ -229,6 +229,10 @@ Status LocalServer::Restart(StopMode mode, const char* reason) {
   ereport(LOG, (errmsg("pgquorum: restarting as a standby: %s", reason)));
   stop_began_ = static_cast<TimeNs>(shmem::BootTimeNs());
   return StopServer(mode);
+}
+
+Status LocalServer::CloseForGood() {
+  return Restart(StopMode::kImmediate, "this node was shut out by a forced quorum");
 }
 
 Status LocalServer::Do(const failover::DemoteRestart&, const ClusterState&) {
@@ -283,11 +287,15 @@ Status LocalServer::Do(const failover::Reclone& a, const ClusterState& cluster) 
 }
 
 Status LocalServer::Do(const failover::AcceptDataDirectory&, const ClusterState&) {
-  facts_.restored = false;
-  // For the rest of this boot: a worker that starts anew must not take the directory, a voter's by
-  // then, for one that was restored.
-  shmem::Attach()->boot.found_backup_label = 0;
-  return Status::Ok();
+  // Durable first: after another start nothing else would tell.
+  Status accepted = mark_.Accept();
+  if (accepted.ok()) {
+    facts_.restored = false;
+    shmem::Attach()->boot.restored = 0;
+    // The counterpart of what was said at the start (extension/hooks/boot).
+    ereport(LOG, (errmsg("pgquorum: this data directory counts from now on")));
+  }
+  return accepted;
 }
 
 }  // namespace pgquorum::consensus

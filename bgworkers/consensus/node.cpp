@@ -22,20 +22,27 @@ using failover::TimeNs;
 namespace {
 
 // While something is under way whose progress is no event (promotion, replay, a list going into
-// force), the facts are looked at this often.
+// force), the facts are looked at this often: a takeover is a row of such steps, so at first in
+// haste.
+constexpr TimeNs kHastyInterval = 1 * kMs;
+constexpr TimeNs kHaste = 1000 * kMs;
 constexpr TimeNs kBusyInterval = 5 * kMs;
 // Facts of a settled node that arrive without an event: positions, health.
 constexpr TimeNs kCalmInterval = 100 * kMs;
 constexpr TimeNs kSlotsInterval = 1000 * kMs;
 constexpr int kMaxSteps = 8;
+// A request of a backend waits for so many, each up to twice the timeout, before it is told that
+// nobody leads.
+constexpr uint64_t kElectionsWaitedFor = 3;
 // A member that stays away for more WAL than this comes back by a new base backup.
 constexpr uint64_t kMaxRetainedBytes = uint64_t{16} << 30;
+// The log holds decisions, not data: small segments keep an idle node small.
+constexpr uint64_t kSegmentBytes = uint64_t{1} << 20;
+
 // The Raft clock: a fraction of its heartbeat. Each tick wakes a thread.
 uint32_t TickMs(uint32_t heartbeat_ms) {
   return std::clamp(heartbeat_ms / 4, 1U, 25U);
 }
-// The log holds decisions, not data: small segments keep an idle node small.
-constexpr uint64_t kSegmentBytes = uint64_t{1} << 20;
 
 bool IsCalm(failover::AgentState state) {
   return state == failover::AgentState::kPrimary || state == failover::AgentState::kFollowing ||
@@ -54,7 +61,16 @@ Node::Node(Options options)
       coordinator_(self_),
       lease_(self_),
       cluster_(machine_.published()),
-      worker_id_(random_.Next()) {}
+      worker_id_(random_.Next()),
+      session_(kElectionsWaitedFor * options_.election_timeout_ms * kMs,
+               [this](const raft::SessionCommand& command, raft::SessionClient::Answer answer) {
+                 host_->ProposeSession(command, [this, answer = std::move(answer)](
+                                                    const Status& status, raft::Index index,
+                                                    const std::string& result) {
+                   inbox_.Post(Inbox::Kind::kAnswer,
+                               [answer, status, index, result] { answer(status, index, result); });
+                 });
+               }) {}
 
 Node::~Node() {
   inbox_.Close();
@@ -86,7 +102,8 @@ Result<std::unique_ptr<Node>> Node::Start(Options options) {
     return started;
   }
   // Alone it need not wait for anybody's silence. With others the core ignores this where it must.
-  if (node->peers_file_.members.size() <= 1) {
+  // A forced membership's heir has voted for itself already.
+  if (node->peers_file_.members.size() <= 1 || node->forced_) {
     node->host_->Campaign();
   }
   return node;
@@ -113,6 +130,9 @@ Status Node::StartTransport() {
   callbacks.on_join = [this](transport::JoinRequest request, transport::JoinAnswer answer) {
     inbox_.Post(Inbox::Kind::kDroppable,
                 [this, request = std::move(request), answer] { OnJoin(request, answer); });
+  };
+  callbacks.on_status = [this](const std::string&, transport::TransportCallbacks::Answer answer) {
+    AnswerStatus(answer);
   };
   const identity::NodeIdentity& me = options_.identity;
   transport::TransportOptions options;
@@ -142,6 +162,27 @@ Status Node::StartTransport() {
 }
 
 Status Node::StartRaft() {
+  Result<std::optional<identity::ForceOrder>> order = ReadForceOrder();
+  if (!order.ok()) {
+    return order.status();
+  }
+  host_ = MakeHost(order.value());
+  Status started = host_->Start();
+  if (!order.value() || (!started.ok() && started.sqlstate() != raft::kErrBadChange)) {
+    return started;
+  }
+  forced_ = started.ok();
+  if (Status forgotten = ForgetForceOrder(*order.value(), started); !forgotten.ok()) {
+    return forgotten;
+  }
+  if (!started.ok()) {
+    host_ = MakeHost(std::nullopt);
+    started = host_->Start();
+  }
+  return started;
+}
+
+std::unique_ptr<raft::Host> Node::MakeHost(const std::optional<identity::ForceOrder>& order) {
   raft::HostOptions options;
   options.raft.id = raft::NodeId(self_.value());
   options.raft.seed = random_.Next();
@@ -159,6 +200,10 @@ Status Node::StartRaft() {
     options.bootstrap = raft::Configuration();
     options.bootstrap->voters = {options.raft.id};
   }
+  if (order) {
+    Force(*order, options);
+  }
+  options.admit = [this](raft::NodeId from) { return machine_.Admits(FromRaft(from)); };
   raft::HostObservers observers;
   observers.on_appended = [this](const raft::Entry& entry) { machine_.NoteAppended(entry); };
   observers.on_truncated = [this](raft::Index from) { machine_.NoteTruncated(from); };
@@ -174,9 +219,8 @@ Status Node::StartRaft() {
   observers.on_fatal = [this](const pgquorum::Status& status) {
     inbox_.Post(Inbox::Kind::kAnswer, [this, status] { fatal_ = status; });
   };
-  host_ = std::make_unique<raft::Host>(std::move(options), raft_transport_, machine_,
-                                       std::move(observers));
-  return host_->Start();
+  return std::make_unique<raft::Host>(std::move(options), raft_transport_, machine_,
+                                      std::move(observers));
 }
 
 TimeNs Node::Turn() {
@@ -210,9 +254,20 @@ TimeNs Node::Turn() {
     publish_due_ = now + kCalmInterval;
     Publish(now);
   }
-  TimeNs look = now + (IsCalm(agent_.state()) && Settled() ? kCalmInterval : kBusyInterval);
-  return std::min({look, report_due_, agent_due_, coordinator_due_, publish_due_,
+  return std::min({now + LookInterval(now), report_due_, agent_due_, coordinator_due_, publish_due_,
                    lease_.wanted() ? lease_.next_poll() : failover::kNever});
+}
+
+// Until the next look at the facts.
+TimeNs Node::LookInterval(TimeNs now) {
+  if (IsCalm(agent_.state()) && Settled()) {
+    busy_since_ = 0;
+    return kCalmInterval;
+  }
+  if (busy_since_ == 0) {
+    busy_since_ = now;
+  }
+  return now - busy_since_ < kHaste ? kHastyInterval : kBusyInterval;
 }
 
 // Nothing of the leadership or of a change of its rule is under way.
@@ -226,8 +281,8 @@ bool Node::Settled() const {
   return !list_pending && cluster_->PendingRequest() == nullptr;
 }
 
-// New files are taken over by a new start of the worker, a second without it: gRPC reads
-// certificates once. The server reads its own at a reload.
+// New files are for the connections to come, here and, by a reload, in the server: nothing that
+// lives is ended.
 void Node::WatchCertificates() {
   if (!certificates_) {
     return;
@@ -249,7 +304,10 @@ void Node::WatchCertificates() {
     if (!reloaded.ok()) {
       ereport(LOG, (errmsg("pgquorum: %s", reloaded.message().c_str())));
     }
-    fatal_ = Status::Error("57P01", "the certificates were replaced");
+    reloaded = transport_->Reload();
+    ereport(reloaded.ok() ? LOG : WARNING,
+            (errmsg("pgquorum: the new certificate files are %s%s",
+                    reloaded.ok() ? "in use" : "not used: ", reloaded.message().c_str())));
   }
 }
 

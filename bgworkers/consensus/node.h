@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -26,10 +27,12 @@
 #include "bgworkers/failover/coordinator.h"
 #include "bgworkers/failover/lease.h"
 #include "bgworkers/transport/transport.h"
+#include "extension/identity/force_order.h"
 #include "extension/identity/identity.h"
 #include "extension/identity/peers.h"
 #include "extension/shmem.h"
 #include "raftlog/runtime/host.h"
+#include "raftlog/session_client.h"
 
 namespace pgquorum::consensus {
 
@@ -91,10 +94,12 @@ class Node {
  private:
   explicit Node(Options options);
   Status StartRaft();
+  std::unique_ptr<raft::Host> MakeHost(const std::optional<identity::ForceOrder>& order);
   Status StartTransport();
   void Bootstrap();
   void ReconcileSlots();
   void WatchCertificates();
+  failover::TimeNs LookInterval(failover::TimeNs now);
   bool Settled() const;
 
   // node_messages.cpp
@@ -112,16 +117,23 @@ class Node {
   void UpdatePeers();
   std::vector<transport::Peer> PeersToDial(const identity::Peers& file) const;
 
+  // node_force.cpp
+  Result<std::optional<identity::ForceOrder>> ReadForceOrder() const;
+  void Force(const identity::ForceOrder& order, raft::HostOptions& options) const;
+  Status ForgetForceOrder(const identity::ForceOrder& order, const Status& refusal);
+  void AddShutOut(std::vector<transport::Peer>& peers) const;
+  void TellShutOut(failover::NodeId node, const identity::ForceOrder& order);
+  void OnShutOut(failover::NodeId from, std::string_view body);
+  void AnswerStatus(const transport::TransportCallbacks::Answer& answer) const;
+
   // node_steps.cpp
   void CatchUp(failover::TimeNs now);
   bool StepAgent(failover::TimeNs now);
   bool StepCoordinator(failover::TimeNs now);
   failover::Lsn UpstreamFloor() const;
   failover::RaftView ViewRaft() const;
-  failover::Voters CurrentVoters() const;
   void Propose(const failover::Command& command);
   void ChangeRaft(const failover::RaftChange& change);
-  void HandOverLeadership(failover::TimeNs now);
 
   // node_requests.cpp
   struct Waiting {
@@ -137,18 +149,16 @@ class Node {
   void SetPriority(shared::RequestSlot* slot);
   void PauseFailover(shared::RequestSlot* slot);
   void ChangeSetting(shared::RequestSlot* slot);
-  // A proposal of a backend. One that the Raft leader did not take for a passing reason is repeated
-  // until the backend gives up.
-  struct Proposal {
-    shared::RequestSlot* slot = nullptr;
-    failover::Command command;
-    std::function<void(const failover::ApplyResult&)> applied;
-  };
+  // Proposes in this worker's session: carried out once, and repeated until it is answered or not
+  // `wanted` any more.
+  void ProposeOnce(const failover::Command& command, std::function<bool()> wanted,
+                   std::function<void(const Result<failover::ApplyResult>&)> done);
   void ProposeFor(shared::RequestSlot* slot, const failover::Command& command,
                   std::function<void(const failover::ApplyResult&)> applied);
   void ProposeAgain(failover::TimeNs now);
   void AnswerFinished();
   void OnJoin(transport::JoinRequest request, transport::JoinAnswer answer);
+  void SendJoinerOn(const transport::JoinAnswer& answer);
   void AnswerJoin(const transport::JoinRequest& request, const transport::JoinAnswer& answer,
                   const Result<failover::ApplyResult>& applied);
 
@@ -199,13 +209,21 @@ class Node {
   uint64_t lease_renewals_ = 0;
   uint64_t lease_lapses_ = 0;
   failover::TimeNs lease_deadline_ = 0;
+  failover::TimeNs busy_since_ = 0;      // 0: calm
+  failover::TimeNs settling_until_ = 0;  // 0: not about to become the primary
   std::vector<Waiting> waiting_;
-  std::vector<Proposal> repeated_;
+  raft::SessionClient session_;
   failover::TimeNs repeat_due_ = 0;
   bool bootstrap_proposed_ = false;
   std::optional<CertificateWatch> certificates_;  // none without TLS
   std::string certificate_warning_;
   std::optional<Status> fatal_;
+  bool forced_ = false;  // this start has carried out an order
 };
+
+// First byte of a payload on the lease channel.
+inline constexpr char kLeaseRequest = 1;
+inline constexpr char kLeaseGrant = 2;
+inline constexpr char kShutOut = 3;  // a forced quorum went on without the receiver
 
 }  // namespace pgquorum::consensus

@@ -12,10 +12,6 @@ using failover::TimeNs;
 
 namespace {
 
-// First byte of a payload on the lease channel.
-constexpr char kLeaseRequest = 1;
-constexpr char kLeaseGrant = 2;
-
 constexpr int kProbeTimeoutMs = 250;
 
 // A peer that cannot be reached is told of once for each reason, and not oftener than this.
@@ -39,6 +35,12 @@ const char* ToText(transport::PeerEventKind kind) {
 
 void Node::OnFrame(NodeId from, transport::Channel channel, const std::string& payload) {
   TimeNs now = static_cast<TimeNs>(shmem::BootTimeNs());
+  if (std::optional<identity::ForceOrder> order = machine_.OrderAgainst(from)) {
+    if (channel == transport::Channel::kReport) {
+      TellShutOut(from, *order);
+    }
+    return;
+  }
   if (channel == transport::Channel::kReport) {
     Result<failover::NodeReport> report = failover::DecodeNodeReport(payload);
     // A member may speak for itself only.
@@ -55,7 +57,7 @@ void Node::OnFrame(NodeId from, transport::Channel channel, const std::string& p
     Result<failover::LeaseRequest> request = failover::DecodeLeaseRequest(body);
     if (request.ok() && request.value().node == from) {
       failover::LeaseGrant grant =
-          failover::Grant(self_, request.value(), machine_.revoked(), CurrentVoters());
+          failover::Grant(self_, request.value(), machine_.revoked(), machine_.voters());
       transport_->Send(from.value(), transport::Channel::kLease,
                        std::string(1, kLeaseGrant) + failover::Encode(grant));
     }
@@ -64,6 +66,8 @@ void Node::OnFrame(NodeId from, transport::Channel channel, const std::string& p
     if (grant.ok() && grant.value().from == from) {
       lease_.OnGrant(grant.value(), now);
     }
+  } else if (payload[0] == kShutOut) {
+    OnShutOut(from, body);
   }
 }
 
@@ -71,7 +75,7 @@ void Node::RunLease(TimeNs now) {
   if (!lease_.wanted()) {
     return;
   }
-  failover::Voters voters = CurrentVoters();
+  failover::Voters voters = machine_.voters();
   std::optional<failover::LeaseRequest> request = lease_.Poll(cluster_->settings(), voters, now);
   if (!request) {
     return;
@@ -122,9 +126,11 @@ void Node::LogPeer(const transport::PeerEvent& event, TimeNs now) {
 
 // A node that starts alone has applied nothing yet, but knows whom it dials.
 std::string Node::NameOfPeer(uint64_t id) const {
-  for (const identity::Peer& peer : peers_file_.members) {
-    if (peer.raft_node_id == id && cluster_->FindMember(NodeId(id)) == nullptr) {
-      return peer.name;
+  if (cluster_->FindMember(NodeId(id)) == nullptr) {
+    for (const identity::Peer& peer : peers_file_.members) {
+      if (peer.raft_node_id == id) {
+        return peer.name;
+      }
     }
   }
   return cluster_->NameOf(NodeId(id));
@@ -133,6 +139,12 @@ std::string Node::NameOfPeer(uint64_t id) const {
 void Node::OnPeerEvent(const transport::PeerEvent& event) {
   NodeId node(event.peer);
   TimeNs now = static_cast<TimeNs>(shmem::BootTimeNs());
+  if (std::optional<identity::ForceOrder> order = machine_.OrderAgainst(node)) {
+    if (event.kind == transport::PeerEventKind::kConnected) {
+      TellShutOut(node, *order);
+    }
+    return;
+  }
   LogPeer(event, now);
   failover::PeerView& peer = peers_[node];
   switch (event.kind) {
@@ -165,7 +177,7 @@ void Node::OnPeerEvent(const transport::PeerEvent& event) {
 // listener.
 void Node::ProbePeer(NodeId node) {
   const failover::Member* member = cluster_->FindMember(node);
-  if (member == nullptr || !member->data()) {
+  if (member == nullptr || member->info.listen_host.empty()) {
     return;
   }
   transport_->ProbeTcp(member->info.listen_host, member->info.listen_port, kProbeTimeoutMs,
@@ -185,6 +197,7 @@ std::vector<transport::Peer> Node::PeersToDial(const identity::Peers& file) cons
       peers.push_back({peer.raft_node_id, peer.name, peer.raft.host, peer.raft.port});
     }
   }
+  AddShutOut(peers);
   return peers;
 }
 

@@ -9,6 +9,7 @@ extern "C" {
 
 #include "bgworkers/consensus/health_policy.h"
 #include "bgworkers/consensus/node.h"
+#include "bgworkers/consensus/raft_metrics.h"
 
 namespace pgquorum::consensus {
 
@@ -65,11 +66,13 @@ void Node::FillRaft(shared::NodeView& view) const {
   const raft::HostStatus& status = *published;
   shared::RaftView& raft = view.raft;
   switch (status.role) {
-    case raft::Role::kFollower:
-      raft.role = status.configuration.IsVoter(raft::NodeId(self_.value()))
-                      ? shared::RaftRole::kFollower
-                      : shared::RaftRole::kLearner;
+    case raft::Role::kFollower: {
+      const raft::NodeId self(self_.value());
+      raft.role = !status.configuration.IsVoter(self)    ? shared::RaftRole::kLearner
+                  : status.configuration.IsWitness(self) ? shared::RaftRole::kWitness
+                                                         : shared::RaftRole::kFollower;
       break;
+    }
     case raft::Role::kPreCandidate:
       raft.role = shared::RaftRole::kPreCandidate;
       break;
@@ -126,13 +129,13 @@ void Node::FillMember(shared::MemberView& out, const failover::Member& member, T
   out.lag_bytes = verdict.lag_bytes;
   out.lag_us = verdict.lag_ms < 0 ? -1 : verdict.lag_ms * 1000;
   out.reason.Set(verdict.reason);
-  out.application_name.Set(failover::StandbyName(member.info.name, appointment.timeline));
   if (!member.data()) {
     out.role = shared::MemberRole::kWitness;
-  } else if (member.id == appointment.node && appointment.settled) {
-    out.role = shared::MemberRole::kPrimary;
   } else {
-    out.role = member.info.voting ? shared::MemberRole::kStandby : shared::MemberRole::kObserver;
+    out.application_name.Set(failover::StandbyName(member.info.name, appointment.timeline));
+    out.role = member.id == appointment.node && appointment.settled ? shared::MemberRole::kPrimary
+               : member.info.voting                                 ? shared::MemberRole::kStandby
+                                                                    : shared::MemberRole::kObserver;
   }
   if (server_.facts().pg == failover::PgState::kPrimary && view != nullptr && view->report) {
     out.admission = static_cast<shared::Admission>(
@@ -203,6 +206,7 @@ void Node::Publish(TimeNs now) {
     }
   }
   shmem::PublishNode(view);
+  shmem::PublishRaftMetrics(RaftMetrics(*host_->status()));
   if (published_index_ != cluster_->applied_index()) {
     published_index_ = cluster_->applied_index();
     PublishHistory();

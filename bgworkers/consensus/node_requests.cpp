@@ -6,7 +6,6 @@
 #include "bgworkers/consensus/wall_clock.h"
 #include "bgworkers/transport/pki.h"
 #include "bgworkers/transport/token.h"
-#include "raftlog/errors.h"
 
 namespace pgquorum::consensus {
 
@@ -18,12 +17,8 @@ namespace {
 constexpr int64_t kMaxTokenSeconds = 7 * 24 * 3600;
 constexpr TimeNs kRepeatInterval = 50 * failover::kMs;
 
-// Whom this node took for the leader is none, or not yet, or not any more: certainly nothing has
-// happened, and it passes within an election.
-bool WasNotAccepted(const Status& status) {
-  return status.sqlstate() == raft::kErrNotLeader || status.sqlstate() == raft::kErrNotReady ||
-         status.sqlstate() == raft::kErrTransferring;
-}
+// How long a joining node's request is repeated: about as long as it waits for the answer.
+constexpr TimeNs kJoinPatience = 10'000 * failover::kMs;
 
 }  // namespace
 
@@ -60,44 +55,38 @@ void Node::HandleRequest(shared::RequestSlot* slot) {
   shmem::Answer(slot, Status::Error("0A000", "this version of pgquorum does not know the request"));
 }
 
+void Node::ProposeOnce(const failover::Command& command, std::function<bool()> wanted,
+                       std::function<void(const Result<failover::ApplyResult>&)> done) {
+  session_.Submit(failover::Encode(command), std::move(wanted),
+                  [this, done = std::move(done)](const Status& status, const std::string& result) {
+                    if (!status.ok()) {
+                      done(status);
+                      return;
+                    }
+                    cluster_ = machine_.published();
+                    Result<failover::ApplyResult> applied = DecodeApplyResult(result);
+                    bool refused = applied.ok() && !applied.value().status.ok();
+                    done(refused ? applied.value().status : std::move(applied));
+                  });
+}
+
 void Node::ProposeFor(shared::RequestSlot* slot, const failover::Command& command,
                       std::function<void(const failover::ApplyResult&)> applied) {
-  host_->Propose(
-      failover::Encode(command),
-      [this, slot, command, applied](const Status& status, raft::Index, const std::string& result) {
-        inbox_.Post(Inbox::Kind::kAnswer, [this, slot, command, applied, status, result] {
-          if (WasNotAccepted(status)) {
-            repeated_.push_back({slot, command, applied});
-            return;
-          }
-          if (!status.ok()) {
-            shmem::Answer(slot, status);
-            return;
-          }
-          Result<failover::ApplyResult> outcome = DecodeApplyResult(result);
-          if (!outcome.ok() || !outcome.value().status.ok()) {
-            shmem::Answer(slot, outcome.ok() ? outcome.value().status : outcome.status());
-            return;
-          }
-          cluster_ = machine_.published();
+  ProposeOnce(
+      command, [slot] { return !shmem::IsAbandoned(slot); },
+      [slot, applied = std::move(applied)](const Result<failover::ApplyResult>& outcome) {
+        if (outcome.ok()) {
           applied(outcome.value());
-        });
+        } else {
+          shmem::Answer(slot, outcome.status());
+        }
       });
 }
 
 void Node::ProposeAgain(TimeNs now) {
-  if (repeated_.empty() || now < repeat_due_) {
-    return;
-  }
-  repeat_due_ = now + kRepeatInterval;
-  std::vector<Proposal> due;
-  due.swap(repeated_);
-  for (Proposal& proposal : due) {
-    if (shmem::IsAbandoned(proposal.slot)) {
-      shmem::Answer(proposal.slot, Status::Ok());  // frees it
-    } else {
-      ProposeFor(proposal.slot, proposal.command, std::move(proposal.applied));
-    }
+  if (now >= repeat_due_) {
+    repeat_due_ = now + kRepeatInterval;
+    session_.Repeat(static_cast<uint64_t>(now));
   }
 }
 
@@ -161,6 +150,11 @@ void Node::RemoveMember(shared::RequestSlot* slot) {
 void Node::SetPriority(shared::RequestSlot* slot) {
   const failover::Member* member = cluster_->FindMember(slot->arguments.node.view());
   int64_t priority = slot->arguments.number;
+  if (member != nullptr && !member->data()) {
+    shmem::Answer(slot, Status::Error("22023", "node \"" + member->info.name + "\" is a witness")
+                            .WithDetail("It holds no data, so it is never a primary."));
+    return;
+  }
   if (member == nullptr || priority < 0 || priority > 100) {
     shmem::Answer(
         slot, Status::Error("22023", member == nullptr ? "there is no such member"
@@ -222,8 +216,12 @@ void Node::AnswerFinished() {
 }
 
 // A node with a one-time token asks to become a member. Runs on any member: the proposal finds the
-// leader, and the answer is signed with the cluster's key, which every data member holds.
+// leader, and the answer is signed with the cluster's key, which every data member holds. A witness
+// sends to one that does.
 void Node::OnJoin(transport::JoinRequest request, transport::JoinAnswer answer) {
+  if (options_.identity.witness) {
+    return SendJoinerOn(answer);
+  }
   failover::AddMember add;
   add.token_hash = transport::HashSecret(request.secret);
   add.system_identifier = request.system_identifier;
@@ -232,25 +230,45 @@ void Node::OnJoin(transport::JoinRequest request, transport::JoinAnswer answer) 
   add.info.listen_port = request.listen_port;
   add.info.raft_host = request.raft_host;
   add.info.raft_port = request.raft_port;
+  if (request.witness) {
+    add.info.kind = failover::MemberKind::kWitness;
+    add.info.priority = 0;
+  }
   add.now_us = UnixMicroseconds();
-  host_->Propose(
-      failover::Encode(failover::Command(add)),
-      [this, request, answer](const Status& status, raft::Index, const std::string& result) {
-        inbox_.Post(Inbox::Kind::kAnswer, [this, request, answer, status, result] {
-          Result<failover::ApplyResult> applied =
-              status.ok() ? DecodeApplyResult(result) : Result<failover::ApplyResult>(status);
-          AnswerJoin(request, answer, applied);
-        });
+  TimeNs until = static_cast<TimeNs>(shmem::BootTimeNs()) + kJoinPatience;
+  ProposeOnce(
+      add, [until] { return static_cast<TimeNs>(shmem::BootTimeNs()) < until; },
+      [this, request, answer](const Result<failover::ApplyResult>& applied) {
+        AnswerJoin(request, answer, applied);
       });
+}
+
+void Node::SendJoinerOn(const transport::JoinAnswer& answer) {
+  const failover::Member* best = nullptr;
+  for (const auto& [id, member] : cluster_->members()) {
+    auto peer = peers_.find(id);
+    bool connected = peer != peers_.end() && peer->second.connected;
+    if (member.data() && connected && (best == nullptr || id == cluster_->appointment().node)) {
+      best = &member;
+    }
+  }
+  if (best == nullptr) {
+    answer(Status::Error("55000", "a witness admits nobody, and this one reaches no data node now")
+               .WithHint("Give the address of another member."));
+    return;
+  }
+  transport::JoinResponse there;
+  there.leader_raft_host = best->info.raft_host;
+  there.leader_raft_port = best->info.raft_port;
+  answer(std::move(there));
 }
 
 void Node::AnswerJoin(const transport::JoinRequest& request, const transport::JoinAnswer& answer,
                       const Result<failover::ApplyResult>& applied) {
-  if (!applied.ok() || !applied.value().status.ok()) {
-    answer(applied.ok() ? applied.value().status : applied.status());
+  if (!applied.ok()) {
+    answer(applied.status());
     return;
   }
-  cluster_ = machine_.published();
   transport::JoinResponse response;
   response.cluster_name = cluster_->name();
   response.cluster_id = cluster_->cluster_id();
@@ -270,7 +288,9 @@ void Node::AnswerJoin(const transport::JoinRequest& request, const transport::Jo
     return;
   }
   response.ca_certificate = signed_node.value().ca_certificate;
-  response.ca_key = signed_node.value().ca_key;
+  if (!request.witness) {
+    response.ca_key = signed_node.value().ca_key;
+  }
   response.node_certificate = signed_node.value().node_certificate;
   answer(std::move(response));
 }

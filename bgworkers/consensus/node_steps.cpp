@@ -14,27 +14,16 @@ using failover::TimeNs;
 namespace {
 
 constexpr TimeNs kCatchUpInterval = 200 * failover::kMs;
+// Logins wait no longer for an appointed node: applications give a host two seconds.
+constexpr TimeNs kSettlingTime = 1000 * failover::kMs;
 
-raft::NodeId RaftId(NodeId node) {
-  return raft::NodeId(node.value());
-}
-
-std::vector<NodeId> FromRaft(const std::vector<raft::NodeId>& ids) {
-  std::vector<NodeId> nodes;
-  for (raft::NodeId id : ids) {
-    nodes.emplace_back(id.value());
-  }
-  return nodes;
+// Appointed and not yet settled.
+bool IsSettling(failover::AgentState state) {
+  return state == failover::AgentState::kPreparing || state == failover::AgentState::kPromoting ||
+         state == failover::AgentState::kMarking || state == failover::AgentState::kBarrier;
 }
 
 }  // namespace
-
-failover::Voters Node::CurrentVoters() const {
-  const std::shared_ptr<const raft::HostStatus> published = host_->status();
-  const raft::HostStatus& raft = *published;
-  return {machine_.membership_version(), FromRaft(raft.configuration.voters),
-          FromRaft(raft.configuration.outgoing)};
-}
 
 // A worker that has just started has applied a prefix of the log. Once a leader has confirmed how
 // far that must reach, the agent may conclude from what is not there.
@@ -67,7 +56,7 @@ bool Node::StepAgent(TimeNs now) {
   cluster_ = machine_.published();
   server_.SetUpstreamFloor(UpstreamFloor());
   const failover::LocalFacts& facts = server_.Refresh(now);
-  TimeNs deadline = lease_.wanted() ? lease_.Deadline(cluster_->settings(), CurrentVoters()) : 0;
+  TimeNs deadline = lease_.wanted() ? lease_.Deadline(cluster_->settings(), machine_.voters()) : 0;
   if (deadline > lease_deadline_) {
     ++lease_renewals_;
   } else if (lease_deadline_ > 0 && deadline == 0) {
@@ -91,6 +80,13 @@ bool Node::StepAgent(TimeNs now) {
   for (const failover::Action& action : agent_out_.actions) {
     server_.Execute(action, *cluster_);
   }
+  // After the actions: whoever waited finds the gate open.
+  if (!IsSettling(agent_.state())) {
+    settling_until_ = 0;
+  } else if (settling_until_ == 0) {
+    settling_until_ = now + kSettlingTime;
+  }
+  shmem::SetSettling(static_cast<uint64_t>(settling_until_));
   if (agent_out_.lease_epoch) {
     lease_.Want(agent_out_.lease_epoch, facts.boot);
   } else {
@@ -112,18 +108,11 @@ bool Node::StepAgent(TimeNs now) {
 failover::RaftView Node::ViewRaft() const {
   const std::shared_ptr<const raft::HostStatus> published = host_->status();
   const raft::HostStatus& raft = *published;
-  failover::RaftView view;
-  view.term = raft.term.value();
-  view.caught_up = raft.role == raft::Role::kLeader && machine_.applied_term() == raft.term;
+  failover::RaftView view = machine_.View(raft.role == raft::Role::kLeader, raft.term);
   view.leader_since = leader_since_;
-  view.voters = {machine_.membership_version(), FromRaft(raft.configuration.voters),
-                 FromRaft(raft.configuration.outgoing)};
-  view.learners = FromRaft(raft.configuration.learners);
-  view.change_pending =
-      raft.configuration.joint() || machine_.membership_version() > raft.commit.value();
   view.last_index = raft.last.value();
   for (const raft::PeerStatus& peer : raft.peers) {
-    view.match[NodeId(peer.node.value())] = peer.match.value();
+    view.match[FromRaft(peer.node)] = peer.match.value();
   }
   return view;
 }
@@ -164,7 +153,10 @@ bool Node::StepCoordinator(TimeNs now) {
   }
   waiting_for_ = out.waiting_for;
   coordinator_due_ = out.wake_at;
-  HandOverLeadership(now);
+  if (out.hand_over) {
+    // A refused transfer only means that the election after the stop is an ordinary one.
+    host_->TransferLeadership(ToRaft(out.hand_over), [](const Status&) {});
+  }
   return false;
 }
 
@@ -210,42 +202,15 @@ void Node::Propose(const failover::Command& command) {
 }
 
 void Node::ChangeRaft(const failover::RaftChange& change) {
-  raft::ConfigChange raft_change;
-  raft_change.node = RaftId(change.node);
-  switch (change.kind) {
-    case failover::RaftChange::Kind::kAddLearner:
-      raft_change.kind = raft::ChangeKind::kAddLearner;
-      break;
-    case failover::RaftChange::Kind::kPromote: {
-      const failover::Member* member = cluster_->FindMember(change.node);
-      raft_change.kind = member != nullptr && !member->data() ? raft::ChangeKind::kAddWitness
-                                                              : raft::ChangeKind::kAddVoter;
-      break;
-    }
-    case failover::RaftChange::Kind::kRemove:
-      raft_change.kind = raft::ChangeKind::kRemove;
-      break;
-  }
   host_->ProposeConfig(
-      {raft_change}, "", [this](const Status& status, raft::Index, const std::string&) {
+      {ToRaft(change, *cluster_)}, "",
+      [this](const Status& status, raft::Index, const std::string&) {
         inbox_.Post(Inbox::Kind::kAnswer, [status] {
           if (!status.ok()) {
             ereport(LOG, (errmsg("pgquorum: membership change: %s", status.ToString().c_str())));
           }
         });
       });
-}
-
-// A planned switchover restarts the old primary's server, and its worker with it: the cluster
-// should not lose its Raft leader in that moment.
-void Node::HandOverLeadership(TimeNs) {
-  const failover::FailoverRequest* request = cluster_->PendingRequest();
-  if (request == nullptr || request->verb.kind != failover::RequestKind::kSwitchover ||
-      cluster_->recruiting() || cluster_->rule().primary != self_) {
-    return;
-  }
-  // A refused transfer only means that the election after the stop is an ordinary one.
-  host_->TransferLeadership(RaftId(request->verb.target), [](const Status&) {});
 }
 
 }  // namespace pgquorum::consensus

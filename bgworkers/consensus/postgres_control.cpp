@@ -4,7 +4,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <map>
 #include <utility>
 
 #include "bgworkers/consensus/postgres_guard.h"
@@ -60,26 +59,6 @@ int EndWalSenders(const std::vector<WalSenderFact>& senders,
     }
   }
   return told;
-}
-
-std::vector<WalSenderFact> StaleDuplicates(const std::vector<WalSenderFact>& senders) {
-  std::map<std::string, const WalSenderFact*> youngest;
-  for (const WalSenderFact& sender : senders) {
-    if (sender.application_name.empty()) {
-      continue;
-    }
-    const WalSenderFact*& kept = youngest[sender.application_name];
-    if (kept == nullptr || sender.connected_at_us > kept->connected_at_us) {
-      kept = &sender;
-    }
-  }
-  std::vector<WalSenderFact> stale;
-  for (const WalSenderFact& sender : senders) {
-    if (!sender.application_name.empty() && youngest[sender.application_name] != &sender) {
-      stale.push_back(sender);
-    }
-  }
-  return stale;
 }
 
 Result<ClientCounts> CountClients() {

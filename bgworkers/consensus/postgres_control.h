@@ -17,11 +17,6 @@ namespace pgquorum::consensus {
 int EndWalSenders(const std::vector<WalSenderFact>& senders,
                   const std::function<bool(const WalSenderFact&)>& wanted = nullptr);
 
-// Walsenders that carry a name some other walsender carries too, all but the youngest connection
-// (the highest position of the array is no order; the pid with the latest start is kept). To be
-// ended, for a duplicate counts twice for a quorum.
-std::vector<WalSenderFact> StaleDuplicates(const std::vector<WalSenderFact>& senders);
-
 struct ClientCounts {
   int32_t all = 0;
   int32_t in_transaction = 0;  // with a transaction id: may still commit a write

@@ -252,9 +252,8 @@ void FactGatherer::GatherNewestTimeline() {
 void FactGatherer::GatherWalFiles() {
   const auto size = static_cast<uint64_t>(wal_segment_size);
   // The server removes files below this one only, and says so at once.
-  facts_.wal_floor =
-      std::max(facts_.wal_floor,
-               Lsn(XLogGetLastRemovedSegno() == 0 ? 0 : (XLogGetLastRemovedSegno() + 1) * size));
+  const XLogSegNo removed = XLogGetLastRemovedSegno();  // 0: none yet
+  facts_.wal_floor = std::max(facts_.wal_floor, Lsn(removed == 0 ? 0 : (removed + 1) * size));
   const int64_t now = facts_.gathered_at_ns;
   if (!facts_.history.end ||
       (segments_read_at_ != 0 && now - segments_read_at_ < kTimelinesIntervalNs)) {

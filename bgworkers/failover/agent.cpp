@@ -66,8 +66,8 @@ std::string Agent::DumpTransitions() {
 
 Position EffectivePosition(const ClusterState& cluster, const LocalFacts& facts) {
   History history = facts.history;
-  if (facts.foreign_timeline && history.timeline == facts.foreign_timeline &&
-      !history.ancestors.empty()) {
+  while (facts.foreign_timeline && history.EndOf(facts.foreign_timeline) &&
+         !history.ancestors.empty()) {
     history.timeline = history.ancestors.back().timeline;
     history.end = history.ancestors.back().end;
     history.ancestors.pop_back();
@@ -77,12 +77,12 @@ Position EffectivePosition(const ClusterState& cluster, const LocalFacts& facts)
 
 AgentOutput Agent::Step(const AgentInputs& in) {
   Context c(in);
-  c.ignore_broken = bugs_.repair_in_set;
   if (in.cluster.created() && !in.facts.witness) {
     bool usable = !c.recruiting && in.facts.boot && c.app.epoch >= in.facts.pledge_epoch;
-    bool this_start = c.app.boot == in.facts.boot ||
-                      (bugs_.obey_stale_appointment && !c.app.settled && c.app.boot) ||
-                      (bugs_.resume_without_boot && c.app.settled && c.app.boot);
+    bool this_start =
+        c.app.boot == in.facts.boot ||
+        (PGQUORUM_FAILOVER_BUG(kObeyStaleAppointment) && !c.app.settled && c.app.boot) ||
+        (PGQUORUM_FAILOVER_BUG(kResumeWithoutBoot) && c.app.settled && c.app.boot);
     c.mine = usable && c.app.node == self_ && this_start;
     c.resumable = usable && !c.mine && in.cluster.rule().primary == self_;
     c.handing_over =

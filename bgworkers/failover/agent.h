@@ -22,7 +22,7 @@ namespace pgquorum::failover {
 
 enum class AgentState : uint8_t {
   kStarting = 0,   // server not consistent yet, or nothing applied yet
-  kWitness,        // no PostgreSQL here
+  kWitness,        // votes, holds no data
   kClosed,         // quarantined: administrators only
   kWaiting,        // standby without upstream; compares its position with the primary's history
   kFollowing,      // standby with its upstream set
@@ -76,24 +76,9 @@ struct AgentOutput {
   TimeNs wake_at = kNever;
 };
 
-// Deliberate faults, for the simulator alone: every one must be caught by its checks.
-struct AgentBugs {
-  bool no_pledge = false;                // reports a position without having written the pledge
-  bool position_before_stop = false;     // reports it while the receiver still runs
-  bool receive_lsn_as_position = false;  // reports the receive LSN
-  bool connect_before_compare = false;   // follows without comparing histories
-  bool obey_stale_appointment = false;   // ignores the boot id
-  bool empty_list_on_fence = false;      // empties the synchronous list when it is revoked
-  bool repair_in_set = false;            // rewinds or re-clones while a voter
-  bool resume_without_boot = false;      // as primary of the rule promotes after a restart
-  bool serve_before_settled = false;
-  bool ignore_lease = false;            // leaves the gate open without a lease
-  bool names_without_timeline = false;  // uses the same name on every timeline
-};
-
 class Agent {
  public:
-  explicit Agent(NodeId self, AgentBugs bugs = {}) : self_(self), bugs_(bugs) {}
+  explicit Agent(NodeId self) : self_(self) {}
 
   AgentOutput Step(const AgentInputs& in);
   AgentState state() const { return state_; }
@@ -123,7 +108,6 @@ class Agent {
   TimeNs WakeAt(const Context& c) const;
 
   NodeId self_;
-  AgentBugs bugs_;
   AgentState state_ = AgentState::kStarting;
   TimeNs entered_at_ = 0;
   std::string detail_;

@@ -99,7 +99,7 @@ void Agent::ActStandby(const Context& c, Out& out) {
   }
   if (state_ == AgentState::kFollowing) {
     if (!c.Following(follow_node_, follow_timeline_)) {
-      Timeline tag = bugs_.names_without_timeline ? Timeline(0) : follow_timeline_;
+      Timeline tag = PGQUORUM_FAILOVER_BUG(kNamesWithoutTimeline) ? Timeline(0) : follow_timeline_;
       out.push_back(
           SetUpstream{follow_node_, follow_timeline_, StandbyName(c.cluster.NameOf(self_), tag)});
     }
@@ -122,14 +122,14 @@ void Agent::ActStandby(const Context& c, Out& out) {
     }
     return;
   }
-  if (bugs_.position_before_stop && state_ == AgentState::kPledged) {
+  if (PGQUORUM_FAILOVER_BUG(kPositionBeforeStop) && state_ == AgentState::kPledged) {
     return;
   }
   WantStopped(c.facts, out);
   if (c.Stopped() && !c.facts.replay_settled) {
     out.push_back(SettleReplay{});
   }
-  if (state_ == AgentState::kRecruitPledge && c.recruiting && !bugs_.no_pledge &&
+  if (state_ == AgentState::kRecruitPledge && c.recruiting && !PGQUORUM_FAILOVER_BUG(kNoPledge) &&
       c.facts.pledge_epoch < c.recruiting->epoch) {
     out.push_back(WritePledge{c.recruiting->epoch});
   }
@@ -138,7 +138,8 @@ void Agent::ActStandby(const Context& c, Out& out) {
 void Agent::ActPrimary(const Context& c, Out& out) {
   const Rule& rule = c.cluster.rule();
   if (c.facts.list_epoch != rule.epoch || c.facts.list_version != rule.version) {
-    out.push_back(ListOf(c.cluster, bugs_.names_without_timeline ? Timeline() : c.app.timeline));
+    out.push_back(ListOf(
+        c.cluster, PGQUORUM_FAILOVER_BUG(kNamesWithoutTimeline) ? Timeline() : c.app.timeline));
   }
   bool serves = state_ == AgentState::kPrimary || state_ == AgentState::kDraining;
   if (!serves) {
@@ -169,7 +170,7 @@ void Agent::ActPrimary(const Context& c, Out& out) {
       break;
     }
     case AgentState::kPrimary:
-      if (c.LeaseValid() || bugs_.ignore_lease) {
+      if (c.LeaseValid() || PGQUORUM_FAILOVER_BUG(kIgnoreLease)) {
         if (!c.facts.gate_open && c.facts.list_epoch == rule.epoch) {
           out.push_back(OpenGate{c.app.epoch, c.app.timeline});
         }
@@ -196,7 +197,7 @@ void Agent::ActPrimary(const Context& c, Out& out) {
 
 void Agent::ActLeaving(const Context& c, Out& out) {
   WantClosed(c.facts, out, state_ == AgentState::kHandingOver);
-  if (bugs_.empty_list_on_fence && c.facts.pg == PgState::kPrimary) {
+  if (PGQUORUM_FAILOVER_BUG(kEmptyListOnFence) && c.facts.pg == PgState::kPrimary) {
     out.push_back(SetSyncList{c.cluster.rule().epoch, c.cluster.rule().version + 1000, 0, {}});
   }
   if (c.facts.pg != PgState::kPrimary && c.facts.pg != PgState::kPromoting &&
@@ -215,7 +216,7 @@ void Agent::ActLeaving(const Context& c, Out& out) {
                      ? *c.facts.ordered_timeline != c.facts.history.timeline
                      : c.current && !c.cluster.IsAssigned(c.facts.history.timeline);
   by_hand = by_hand && c.facts.pg == PgState::kPrimary;
-  if (by_hand && c.facts.foreign_timeline != c.facts.history.timeline) {
+  if (by_hand && !c.facts.history.EndOf(c.facts.foreign_timeline)) {
     out.push_back(MarkForeignTimeline{c.facts.history.timeline});
     return;  // durable first
   }
@@ -227,7 +228,7 @@ void Agent::ActLeaving(const Context& c, Out& out) {
 // half-repaired node is never recruited, so nothing is lost; there are only fewer copies until the
 // repair is done.
 bool Agent::MayRepair(const Context& c) const {
-  if (bugs_.repair_in_set) {
+  if (PGQUORUM_FAILOVER_BUG(kRepairInSet)) {
     return true;
   }
   if (!c.current) {
@@ -265,14 +266,16 @@ void Agent::ActRepair(const Context& c, Out& out) {
   if (c.Stopped() && !c.facts.replay_settled && c.facts.pg == PgState::kStandby) {
     out.push_back(SettleReplay{});
   }
-  if (!MayRepair(c)) {
-    detail_ = "must leave the voters before it gives up WAL";
+  // A voter's restored directory lacks what it acknowledged: only a new copy makes up for that,
+  // unless that loss was accepted and whoever answers is taken as it is.
+  bool takes_part = c.recruiting && c.recruiting->accept_loss && c.must_pledge && c.current;
+  bool accepted = takes_part || (MayRepair(c) && !c.cluster.IsVoterOfAnyRule(self_));
+  if (c.facts.restored && !c.facts.repair_interrupted && accepted) {
+    out.push_back(AcceptDataDirectory{});
     return;
   }
-  // A voter's restored directory lacks what it acknowledged: only a new copy makes up for that.
-  bool voter = c.cluster.IsVoterOfAnyRule(self_);
-  if (c.facts.restored && !c.facts.repair_interrupted && !voter) {
-    out.push_back(AcceptDataDirectory{});
+  if (!MayRepair(c)) {
+    detail_ = "must leave the voters before it gives up WAL";
     return;
   }
   if (c.primary == nullptr || (!c.app.settled && !c.cluster.rule().IsVoter(self_))) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bgworkers/failover/agent.h"
+#include "bgworkers/failover/bug.h"
 
 namespace pgquorum::failover {
 
@@ -53,9 +54,9 @@ struct Agent::Context {
     return facts.upstream == node && facts.upstream_timeline == timeline;
   }
   bool Stopped() const { return !facts.upstream && !facts.receiver_running; }
-  bool ignore_broken = false;  // a simulated fault
   bool Broken() const {
-    return !ignore_broken && (facts.repair_running || facts.repair_interrupted || facts.restored);
+    return (facts.repair_running || facts.repair_interrupted || facts.restored) &&
+           !PGQUORUM_FAILOVER_BUG(kRepairInSet);
   }
   bool LeaseValid() const { return lease_deadline > now; }
 };

@@ -15,19 +15,20 @@ NodeReport Agent::MakeReport(const Context& c) const {
   r.known_epoch = c.cluster.highest_epoch();
   r.applied_index = c.cluster.applied_index();
   r.pledge_epoch = f.pledge_epoch;
-  if (c.recruiting && state_ == AgentState::kPledged) {
-    if (bugs_.no_pledge) {
+  if (c.recruiting && state_ == AgentState::kPledged && !c.Broken()) {
+    if (PGQUORUM_FAILOVER_BUG(kNoPledge)) {
       r.pledge_epoch = c.recruiting->epoch;
     }
-    bool settled = (c.Stopped() && f.replay_settled) || bugs_.position_before_stop;
+    bool settled = (c.Stopped() && f.replay_settled) || PGQUORUM_FAILOVER_BUG(kPositionBeforeStop);
     if (settled && r.pledge_epoch == c.recruiting->epoch && c.position) {
       r.pledge_position = c.position;
-      if (bugs_.receive_lsn_as_position) {
+      if (PGQUORUM_FAILOVER_BUG(kReceiveLsnAsPosition)) {
         r.pledge_position->lsn = f.receive_lsn ? f.receive_lsn : Lsn(1);
       }
     }
   }
-  r.wants_resume = state_ == AgentState::kResuming && f.replay_settled && c.Stopped();
+  r.wants_resume =
+      state_ == AgentState::kResuming && f.replay_settled && c.Stopped() && !c.Broken();
   r.wants_step_down = f.wants_step_down;
   r.history = f.history;
   r.newest_timeline = f.newest_timeline;

@@ -55,10 +55,13 @@ struct AgentRules {
   }
   static bool LeaseLostForLong(const A& a, const C& c) {
     return In(a, {S::kPrimary, S::kDraining}) && a.lease_lost_at_ != 0 &&
-           c.now - a.lease_lost_at_ >= c.settings.demote_timeout && !a.bugs_.ignore_lease;
+           c.now - a.lease_lost_at_ >= c.settings.demote_timeout &&
+           !PGQUORUM_FAILOVER_BUG(kIgnoreLease);
   }
+  // The last bytes of a primary that is stopping come over the connection that is there; when it
+  // has ended, no other one brings more.
   static bool AwaitsTail(const A& a, const C& c) {
-    if (c.recruiting->reason != Reason::kSwitchover || !c.facts.receiver_running ||
+    if (c.recruiting->reason != Reason::kSwitchover || !c.facts.receiver_streaming ||
         c.facts.upstream != c.recruiting->from) {
       return false;
     }
@@ -87,12 +90,12 @@ struct AgentRules {
     return c.mine && c.Stopped() && c.facts.replay_settled && !c.Broken();
   }
   static bool Resumable(const A&, const C& c) { return c.resumable && !c.Broken(); }
-  static bool DoesNotFit(const A& a, const C& c) {
-    return !a.bugs_.connect_before_compare &&
+  static bool DoesNotFit(const A&, const C& c) {
+    return !PGQUORUM_FAILOVER_BUG(kConnectBeforeCompare) &&
            (c.fit == Fit::kDiverged || c.fit == Fit::kIncompatible);
   }
   static bool Fits(const A& a, const C& c) {
-    if (a.bugs_.connect_before_compare && c.primary != nullptr && !c.must_pledge) {
+    if (PGQUORUM_FAILOVER_BUG(kConnectBeforeCompare) && c.primary != nullptr && !c.must_pledge) {
       return true;
     }
     return c.fit == Fit::kContained && c.member && !c.must_pledge &&
@@ -111,19 +114,19 @@ struct AgentRules {
 
   // ---- recruiting ----
   static bool RecruitingOver(const A&, const C& c) { return !c.must_pledge; }
-  static bool ReceiverStopped(const A& a, const C& c) {
-    return c.Stopped() || a.bugs_.position_before_stop;
+  static bool ReceiverStopped(const A&, const C& c) {
+    return c.Stopped() || PGQUORUM_FAILOVER_BUG(kPositionBeforeStop);
   }
-  static bool ReplayEnded(const A& a, const C& c) {
-    return c.facts.replay_settled || a.bugs_.position_before_stop;
+  static bool ReplayEnded(const A&, const C& c) {
+    return c.facts.replay_settled || PGQUORUM_FAILOVER_BUG(kPositionBeforeStop);
   }
-  static bool PledgeDurable(const A& a, const C& c) {
+  static bool PledgeDurable(const A&, const C& c) {
     return c.recruiting != nullptr &&
-           (c.facts.pledge_epoch >= c.recruiting->epoch || a.bugs_.no_pledge);
+           (c.facts.pledge_epoch >= c.recruiting->epoch || PGQUORUM_FAILOVER_BUG(kNoPledge));
   }
-  static bool HigherRevoke(const A& a, const C& c) {
+  static bool HigherRevoke(const A&, const C& c) {
     return c.recruiting != nullptr && c.facts.pledge_epoch < c.recruiting->epoch &&
-           !a.bugs_.no_pledge;
+           !PGQUORUM_FAILOVER_BUG(kNoPledge);
   }
   static bool FetchForMe(const A& a, const C& c) {
     if (c.recruiting == nullptr || !c.recruiting->fetch || c.recruiting->fetch->node != a.self_ ||
@@ -131,6 +134,9 @@ struct AgentRules {
       return false;
     }
     auto source = c.peers.find(c.recruiting->fetch->source);
+    if (c.facts.foreign_timeline) {
+      return false;  // what was begun by hand here is not known there
+    }
     return source != c.peers.end() && source->second.report &&
            source->second.report->pledge_epoch == c.recruiting->epoch &&
            source->second.report->pledge_position &&
@@ -160,8 +166,8 @@ struct AgentRules {
   static bool MarkerFlushed(const A&, const C& c) {
     return c.facts.marker.timeline == c.app.timeline;
   }
-  static bool Settled(const A& a, const C& c) {
-    return c.app.settled || a.bugs_.serve_before_settled;
+  static bool Settled(const A&, const C& c) {
+    return c.app.settled || PGQUORUM_FAILOVER_BUG(kServeBeforeSettled);
   }
   static bool DrainWanted(const A&, const C& c) { return c.draining != nullptr; }
   static bool DrainUndone(const A&, const C& c) { return c.draining == nullptr; }
@@ -184,7 +190,7 @@ struct AgentRules {
 const std::vector<AgentRules::Row>& AgentRules::Rows() {
   using R = AgentRules;
   static const std::vector<Row> kRows = {
-      {{S::kAny, "no PostgreSQL on this node", S::kWitness, "a witness only votes"}, R::Witness},
+      {{S::kAny, "this node holds no data", S::kWitness, "a witness only votes"}, R::Witness},
       {{S::kAny, "the server restarted", S::kStarting, "everything is judged anew"}, R::Restarted},
       {{S::kAny, "revoked for a switchover while primary", S::kHandingOver,
         "stop cleanly: the target receives the last byte"},
@@ -225,6 +231,9 @@ const std::vector<AgentRules::Row>& AgentRules::Rows() {
       {{S::kRecruitStop, "appointed meanwhile", S::kWaiting, ""}, R::RecruitingOver},
       {{S::kRecruitStop, "receiver stopped", S::kRecruitSettle, ""}, R::ReceiverStopped},
       {{S::kRecruitSettle, "appointed meanwhile", S::kWaiting, ""}, R::RecruitingOver},
+      {{S::kRecruitSettle, "restored, as the end of replay shows", S::kRepairing,
+        "its position says too little"},
+       R::Broken},
       {{S::kRecruitSettle, "replay at its end", S::kRecruitPledge, ""}, R::ReplayEnded},
       {{S::kRecruitPledge, "appointed meanwhile", S::kWaiting, ""}, R::RecruitingOver},
       {{S::kRecruitPledge, "pledge on disk", S::kPledged, "now the position counts"},
@@ -238,6 +247,9 @@ const std::vector<AgentRules::Row>& AgentRules::Rows() {
        R::FetchOver},
 
       {{S::kResuming, "resumed", S::kWaiting, ""}, R::ResumeAnswered},
+      {{S::kResuming, "restored, as the end of replay shows", S::kRepairing,
+        "it lacks what it acknowledged"},
+       R::Broken},
       {{S::kPreparing, "superseded", S::kWaiting, ""}, R::NotMine},
       {{S::kPreparing, "synchronous list in force", S::kPromoting, "the list before the promotion"},
        R::ListInForce},

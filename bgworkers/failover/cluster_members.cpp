@@ -64,8 +64,9 @@ Status ClusterState::CheckInfo(const MemberInfo& info, NodeId self) const {
   if (!ValidHost(info.raft_host) || info.raft_port == 0) {
     return Status::Error("22023", "invalid Raft address of node \"" + info.name + "\"");
   }
-  bool data = info.kind == MemberKind::kData;
-  if (data && (!ValidHost(info.listen_host) || info.listen_port == 0)) {
+  // A witness may have none.
+  bool listens = info.kind == MemberKind::kData || !info.listen_host.empty();
+  if (listens && (!ValidHost(info.listen_host) || info.listen_port == 0)) {
     return Status::Error("22023", "invalid listen address of node \"" + info.name + "\"");
   }
   for (const auto& [id, other] : members_) {
@@ -78,7 +79,7 @@ Status ClusterState::CheckInfo(const MemberInfo& info, NodeId self) const {
     if (other.info.raft_host == info.raft_host && other.info.raft_port == info.raft_port) {
       return Duplicate("the Raft address");
     }
-    if (data && other.data() && other.info.listen_host == info.listen_host &&
+    if (listens && other.info.listen_host == info.listen_host &&
         other.info.listen_port == info.listen_port) {
       return Duplicate("the listen address");
     }
@@ -133,8 +134,9 @@ ApplyResult ClusterState::Do(const IssueToken& c) {
 
 ApplyResult ClusterState::Do(const AddMember& c) {
   auto token = tokens_.find(c.token_hash);
+  // A token for a witness admits nothing that holds data; one for data admits a witness too.
   if (token == tokens_.end() || token->second.expires_us < c.now_us ||
-      token->second.kind != c.info.kind) {
+      (token->second.kind == MemberKind::kWitness && c.info.kind != MemberKind::kWitness)) {
     return {Status::Error("42501", "the join token is not valid")
                 .WithHint("Tokens can be used once and expire; ask a member for a new one."),
             NodeId(), Timeline()};
@@ -248,8 +250,11 @@ ApplyResult ClusterState::Do(const RequestFailover& c) {
   }
   if (c.target) {
     const Member* member = FindMember(c.target);
-    if (member == nullptr || !member->data() || !member->info.voting) {
-      return refuse("the target is no data member that may be a primary");
+    if (member != nullptr && !member->data()) {
+      return refuse("node " + NameOf(c.target) + " is a witness: it holds no data");
+    }
+    if (member == nullptr || !member->info.voting) {
+      return refuse("the target is no member that may be a primary");
     }
     if (c.target == rule().primary && !recruiting_) {
       return refuse("node " + NameOf(c.target) + " is the primary");

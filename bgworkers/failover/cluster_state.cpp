@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "bgworkers/failover/bug.h"
 #include "bgworkers/failover/state_helpers.h"
 
 #include "base/pure.h"
@@ -61,10 +62,11 @@ bool ClusterState::IsAssigned(Timeline timeline) const {
 Position ClusterState::Effective(const History& history) const {
   Position reached;
   for (const TimelineSwitch& s : history.ancestors) {
-    if (!IsAssigned(s.timeline)) {
+    if (IsAssigned(s.timeline)) {
+      reached = {s.timeline, s.end};
+    } else if (PGQUORUM_FAILOVER_BUG(kForeignTailHides)) {
       return reached;
     }
-    reached = {s.timeline, s.end};
   }
   return IsAssigned(history.timeline) ? Position{history.timeline, history.end} : reached;
 }
@@ -84,8 +86,8 @@ uint32_t ClusterState::WantedAcks(std::size_t voters) const {
   return static_cast<uint32_t>(std::min(wanted, voters - 1));
 }
 
-Timeline ClusterState::AssignTimeline(Timeline floor, Timeline parent) {
-  if (local_timelines_) {
+Timeline ClusterState::AssignTimeline(Timeline floor, [[maybe_unused]] Timeline parent) {
+  if (PGQUORUM_FAILOVER_BUG(kLocalTimelines)) {
     timelines_.insert(parent + 1);
     highest_timeline_ = std::max(highest_timeline_, parent + 1);
     return parent + 1;
@@ -245,6 +247,12 @@ ApplyResult ClusterState::Do(const Settle& c) {
     return Refused("settled already");
   }
   appointment_.settled = true;
+  // The primary cannot leave. Who was leaving and had to become it (nobody else could) stays, until
+  // an administrator asks again.
+  Member& member = members_[appointment_.node];
+  if (member.state == MemberState::kLeaving) {
+    member.state = MemberState::kActive;
+  }
   longest_lease_ = settings_.lease_duration;
   rules_.erase(rules_.begin(), rules_.end() - 1);
   if (!history_.empty() && history_.back().outcome == RequestOutcome::kPending) {

@@ -161,7 +161,9 @@ class ClusterState {
 
   bool IsAssigned(Timeline timeline) const;
   Timeline highest_timeline() const { return highest_timeline_; }
-  // What counts of a history: up to where it leaves the assigned timelines.
+  // What counts of a history: up to the end of its newest assigned timeline. An assigned timeline
+  // is one line with all that lies below it, also with a timeline that was begun by hand and that
+  // the appointed node had when it was appointed.
   Position Effective(const History& history) const;
 
   const std::map<std::string, std::string>& setting_values() const { return setting_values_; }
@@ -180,10 +182,6 @@ class ClusterState {
   const FailoverRequest* PendingRequest() const;
   const std::deque<HistoryEntry>& history() const { return history_; }
   const std::map<std::string, Token>& tokens() const { return tokens_; }
-
-  // A deliberate fault, for the simulator alone: every candidate takes the next timeline that it
-  // would take by itself.
-  void LeaveTimelinesToPostgres() { local_timelines_ = true; }
 
   static constexpr std::size_t kMaxHistory = 256;
   static constexpr std::size_t kMaxRequests = 32;
@@ -238,7 +236,6 @@ class ClusterState {
   Settings settings_;  // derived from setting_values_
   std::vector<FailoverRequest> requests_;
   std::deque<HistoryEntry> history_;
-  bool local_timelines_ = false;
 };
 
 }  // namespace pgquorum::failover

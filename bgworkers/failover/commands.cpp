@@ -32,38 +32,34 @@ std::string List(const std::vector<NodeId>& nodes) {
   return text + "}";
 }
 
-std::string Num(auto id) {
-  return std::to_string(id.value());
-}
-
-struct Printer {
+struct CommandPrinter {
   std::string operator()(const CreateCluster& c) const {
-    return "create " + c.name + " first " + c.first.name + " t" + Num(c.timeline);
+    return "create " + c.name + " first " + c.first.name + " t" + IdText(c.timeline);
   }
   std::string operator()(const IssueToken&) const { return "issue token"; }
   std::string operator()(const AddMember& c) const { return "add member " + c.info.name; }
-  std::string operator()(const UpdateMember& c) const { return "update member " + Num(c.node); }
+  std::string operator()(const UpdateMember& c) const { return "update member " + IdText(c.node); }
   std::string operator()(const SetMemberState& c) const {
-    return "member " + Num(c.node) + " state " + std::to_string(static_cast<int>(c.state));
+    return "member " + IdText(c.node) + " state " + std::to_string(static_cast<int>(c.state));
   }
-  std::string operator()(const ForgetMember& c) const { return "forget member " + Num(c.node); }
+  std::string operator()(const ForgetMember& c) const { return "forget member " + IdText(c.node); }
   std::string operator()(const Revoke& c) const {
     return "revoke " + ToString(c.current) + " because " + ToString(c.reason) +
            (c.accept_loss ? " accepting loss" : "");
   }
   std::string operator()(const FetchTail& c) const {
-    return "fetch tail for " + ToString(c.epoch) + ": " + Num(c.node) + " from " + Num(c.source) +
-           " until " + ToString(c.until);
+    return "fetch tail for " + ToString(c.epoch) + ": " + IdText(c.node) + " from " +
+           IdText(c.source) + " until " + ToString(c.until);
   }
   std::string operator()(const Appoint& c) const {
-    return "appoint " + ToString(c.epoch) + ": " + Num(c.node) + " at " + ToString(c.position) +
+    return "appoint " + ToString(c.epoch) + ": " + IdText(c.node) + " at " + ToString(c.position) +
            " V=" + List(c.voters) + " n=" + std::to_string(c.n);
   }
   std::string operator()(const Resume& c) const {
-    return "resume " + ToString(c.epoch) + ": " + Num(c.node) + " boot " + Num(c.boot);
+    return "resume " + ToString(c.epoch) + ": " + IdText(c.node) + " boot " + IdText(c.boot);
   }
   std::string operator()(const Settle& c) const {
-    return "settle " + ToString(c.epoch) + " t" + Num(c.timeline);
+    return "settle " + ToString(c.epoch) + " t" + IdText(c.timeline);
   }
   std::string operator()(const ChangeRule& c) const {
     return "rule " + ToString(c.epoch) + "." + std::to_string(c.version) + ": V=" + List(c.voters) +
@@ -72,13 +68,13 @@ struct Printer {
   }
   std::string operator()(const RequestFailover& c) const {
     return std::string(c.kind == RequestKind::kSwitchover ? "switchover" : "force failover") +
-           " to " + Num(c.target);
+           " to " + IdText(c.target);
   }
-  std::string operator()(const BeginDrain& c) const { return "drain for " + Num(c.target); }
+  std::string operator()(const BeginDrain& c) const { return "drain for " + IdText(c.target); }
   std::string operator()(const FinishRequest& c) const { return "finish request: " + c.detail; }
   std::string operator()(const SetSetting& c) const { return "set " + c.key + " = " + c.value; }
   std::string operator()(const AllowRepair& c) const {
-    return "allow repair in place of " + Num(c.node);
+    return "allow repair in place of " + IdText(c.node);
   }
   std::string operator()(const ForceQuorum& c) const {
     return "force quorum, survivors " + List(c.survivors);
@@ -141,7 +137,7 @@ Result<Command> DecodeCommand(std::string_view bytes) {
 }
 
 std::string ToString(const Command& command) {
-  return std::visit(Printer{}, command);
+  return std::visit(CommandPrinter{}, command);
 }
 
 Epoch RevokedEpochOf(std::string_view entry) {

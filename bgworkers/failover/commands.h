@@ -77,7 +77,7 @@ struct UpdateMember {
 };
 enum class MemberState : uint8_t { kJoining = 1, kActive = 2, kLeaving = 3 };
 // kJoining -> kActive when it is a Raft voter; any -> kLeaving by an administrator (refused for the
-// primary): the coordinator then takes it out of S, V and Raft.
+// primary): the coordinator then takes it out of S, V and Raft. A settled primary is active again.
 struct SetMemberState {
   NodeId node;
   MemberState state = MemberState::kActive;

@@ -12,7 +12,7 @@ constexpr TimeNs kProposalRetry = 500 * kMs;
 }  // namespace
 
 void Coordinator::Reset() {
-  *this = Coordinator(self_, bugs_);
+  *this = Coordinator(self_);
 }
 
 void Coordinator::Propose(const In& in, Out& out, Command command) {
@@ -57,6 +57,9 @@ CoordinatorOutput Coordinator::Step(const CoordinatorInputs& in) {
     return out;
   }
   Track(in);
+  if (BeginGeneration(in, out)) {
+    return out;
+  }
   HandleRequest(in, out);
   if (in.cluster.recruiting()) {
     DoRecruit(in, out);
@@ -71,6 +74,26 @@ CoordinatorOutput Coordinator::Step(const CoordinatorInputs& in) {
   }
   HandleMembership(in, out);
   return out;
+}
+
+// A membership was forced, and the state is still that of before. Nothing else is decided on it: it
+// counts on nodes that are shut out. Whoever leads does this, so a crash or a change of leaders
+// between the two entries loses nothing.
+bool Coordinator::BeginGeneration(const In& in, Out& out) {
+  Epoch highest = in.cluster.highest_epoch();
+  if (!in.raft.forced || in.raft.forced->generation == highest.generation) {
+    return false;
+  }
+  ForceQuorum force{
+      highest, in.raft.forced->generation, {}, in.raft.forced->requested_by, in.wall_us};
+  for (NodeId node : in.raft.forced->survivors) {
+    if (in.cluster.FindMember(node) != nullptr) {
+      force.survivors.push_back(node);
+    }
+  }
+  Propose(in, out, std::move(force));
+  out.waiting_for = "the forced quorum to begin";
+  return true;
 }
 
 void Coordinator::AnswerResume(const In& in, Out& out) {

@@ -19,6 +19,13 @@
 
 namespace pgquorum::failover {
 
+// What a forced membership in this node's log asks for (docs/design/0011-forced-quorum.md).
+struct ForcedQuorum {
+  uint64_t generation = 0;
+  std::vector<NodeId> survivors;
+  std::string requested_by;
+};
+
 // What the coordinator needs to know of the Raft core of this node.
 struct RaftView {
   uint64_t term = 0;
@@ -29,7 +36,8 @@ struct RaftView {
   std::vector<NodeId> learners;
   bool change_pending = false;  // a membership change is not finished
   uint64_t last_index = 0;
-  std::map<NodeId, uint64_t> match;  // what each follower has in its log
+  std::map<NodeId, uint64_t> match;    // what each follower has in its log
+  std::optional<ForcedQuorum> forced;  // the newest in the log
 };
 
 struct RaftChange {
@@ -50,25 +58,18 @@ struct CoordinatorInputs {
 struct CoordinatorOutput {
   std::vector<Command> proposals;
   std::vector<RaftChange> raft_changes;
+  // To whom the Raft leadership shall go: a planned switchover restarts the old primary's server,
+  // and its worker with it, and the cluster should not lose its leader in that moment.
+  NodeId hand_over;
   TimeNs wake_at = kNever;
   // What it waits for, one line for people ("recruiting for epoch 5: 1 of 2 needed (node2)"); empty
   // when all is well.
   std::string waiting_for;
 };
 
-// Deliberate faults, for the simulator alone.
-struct CoordinatorBugs {
-  bool recruit_off_by_one = false;  // one recruit fewer than |V| - n
-  bool settle_without_barrier = false;
-  bool longest_wal_wins = false;  // ignores timelines when it compares positions
-  bool no_lease_wait = false;
-  bool only_last_rule = false;             // recruits for the latest rule alone
-  bool rule_without_confirmation = false;  // raises n, shrinks V before the list is in force
-};
-
 class Coordinator {
  public:
-  explicit Coordinator(NodeId self, CoordinatorBugs bugs = {}) : self_(self), bugs_(bugs) {}
+  explicit Coordinator(NodeId self) : self_(self) {}
 
   CoordinatorOutput Step(const CoordinatorInputs& in);
   // This node is no longer leader (or leads a new term): forget timers.
@@ -89,6 +90,7 @@ class Coordinator {
   using Out = CoordinatorOutput;
 
   void Track(const In& in);
+  bool BeginGeneration(const In& in, Out& out);
   void AnswerResume(const In& in, Out& out);
   // coordinator_detect.cpp
   void Detect(const In& in, Out& out);
@@ -121,7 +123,6 @@ class Coordinator {
   void Propose(const In& in, Out& out, Command command);
 
   NodeId self_;
-  CoordinatorBugs bugs_;
   uint64_t term_ = 0;
   // Proposals in flight -> when one is repeated, in case it was lost.
   std::map<std::string, TimeNs> proposed_;

@@ -1,6 +1,7 @@
 // From the revoke to the settled appointment.
 #include <algorithm>
 
+#include "bgworkers/failover/bug.h"
 #include "bgworkers/failover/coordinator.h"
 #include "bgworkers/failover/coordinator_views.h"
 
@@ -61,12 +62,12 @@ void Coordinator::DoRecruit(const In& in, Out& out) {
   }
   const Recruit* best = wanted;
   for (const Recruit& r : recruits) {
-    bool further =
-        bugs_.longest_wal_wins ? r.position.lsn > best->position.lsn : r.position > best->position;
+    bool further = PGQUORUM_FAILOVER_BUG(kLongestWalWins) ? r.position.lsn > best->position.lsn
+                                                          : r.position > best->position;
     best = further ? &r : best;
   }
-  if (best->position == wanted->position || bugs_.longest_wal_wins) {
-    AppointOne(in, recruits, bugs_.longest_wal_wins ? *best : *wanted, out);
+  if (best->position == wanted->position || PGQUORUM_FAILOVER_BUG(kLongestWalWins)) {
+    AppointOne(in, recruits, PGQUORUM_FAILOVER_BUG(kLongestWalWins) ? *best : *wanted, out);
     return;
   }
   if (FetchFirst(in, *wanted, *best, out)) {
@@ -76,7 +77,7 @@ void Coordinator::DoRecruit(const In& in, Out& out) {
   const Recruit* other = nullptr;
   for (const Recruit& r : recruits) {
     if (r.alive && r.position == best->position && r.report->wal_writable &&
-        CanBegin(*r.report, HighestReportedTimeline(in))) {
+        CanLead(in, *r.report) && CanBegin(*r.report, HighestReportedTimeline(in))) {
       other = &r;
     }
   }
@@ -99,10 +100,10 @@ bool Coordinator::Complete(const In& in, const std::vector<Recruit>& recruits, O
   }
   bool complete =
       recruiting.accept_loss ? !pledged.empty() : in.cluster.RecruitedForAllRules(pledged);
-  if (bugs_.only_last_rule) {
+  if (PGQUORUM_FAILOVER_BUG(kOnlyLastRule)) {
     complete = in.cluster.rule().Recruited(pledged);
   }
-  if (bugs_.recruit_off_by_one && !complete && !pledged.empty()) {
+  if (PGQUORUM_FAILOVER_BUG(kRecruitOffByOne) && !complete && !pledged.empty()) {
     std::set<NodeId> more = pledged;
     for (NodeId voter : in.cluster.rule().voters) {
       if (voter != in.cluster.rule().primary && more.insert(voter).second) {
@@ -154,7 +155,7 @@ const Coordinator::Recruit* Coordinator::Prefer(const In& in,
   const Recruit* best = nullptr;
   for (const Recruit& r : recruits) {
     bool fit = r.alive && r.report->repair == Repair::kNone && CanBegin(*r.report, floor) &&
-               (r.report->wal_writable || r.node == target);
+               CanLead(in, *r.report) && (r.report->wal_writable || r.node == target);
     if (fit && (best == nullptr || rank(r) > rank(*best))) {
       best = &r;
     }
@@ -193,8 +194,8 @@ bool Coordinator::FetchFirst(const In& in, const Recruit& wanted, const Recruit&
   const Recruiting& recruiting = *in.cluster.recruiting();
   History source = best.report->history;
   source.end = std::max(source.end, best.position.lsn);
-  bool possible =
-      best.alive && source.Compatible(wanted.report->history) && source.Contains(wanted.position);
+  bool possible = best.alive && CanLead(in, *best.report) &&
+                  source.Compatible(wanted.report->history) && source.Contains(wanted.position);
   if (!possible || fetch_tried_.contains(wanted.node)) {
     return false;
   }
@@ -256,7 +257,7 @@ void Coordinator::AppointOne(const In& in, const std::vector<Recruit>& recruits,
 // that could have been granted before the revoke was committed must have ended.
 bool Coordinator::LeasesOver(const In& in, Out& out) const {
   const Appointment& app = in.cluster.appointment();
-  if (!app.wait_for_leases || bugs_.no_lease_wait) {
+  if (!app.wait_for_leases || PGQUORUM_FAILOVER_BUG(kNoLeaseWait)) {
     return true;
   }
   bool pledged = true;
@@ -295,7 +296,7 @@ void Coordinator::DoSettle(const In& in, Out& out) {
     flushed += counts ? 1 : 0;
   }
   bool barrier = marked && flushed >= rule.n;
-  if (bugs_.settle_without_barrier) {
+  if (PGQUORUM_FAILOVER_BUG(kSettleWithoutBarrier)) {
     barrier = primary != nullptr && primary->boot == app.boot && primary->pg == PgState::kPrimary;
   }
   if (barrier) {

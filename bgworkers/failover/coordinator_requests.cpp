@@ -44,6 +44,9 @@ void Coordinator::Switchover(const In& in, const FailoverRequest& request, Out& 
   const ClusterState& cluster = in.cluster;
   const Appointment& app = cluster.appointment();
   RequestId id = request.verb.id;
+  if (!cluster.recruiting() && cluster.rule().primary == self_) {
+    out.hand_over = request.verb.target;
+  }
   if (!request.draining) {
     NodeId target = request.verb.target ? request.verb.target : ChooseTarget(in);
     std::string why_not = WhyNotSwitchover(in, target);

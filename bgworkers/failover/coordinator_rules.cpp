@@ -1,6 +1,7 @@
 // Keeping (V, n, S, g) and the Raft membership in line with the nodes that are there.
 #include <algorithm>
 
+#include "bgworkers/failover/bug.h"
 #include "bgworkers/failover/coordinator.h"
 #include "bgworkers/failover/coordinator_views.h"
 
@@ -152,8 +153,8 @@ void Coordinator::Maintain(const In& in, Out& out) {
   RepairInPlace(in, out);
   bool confirmed = primary->list_epoch == rule.epoch && primary->list_version == rule.version &&
                    primary->list_confirmed;
-  std::optional<ChangeRule> change =
-      NextRule(rule, std::move(voters), n, confirmed || bugs_.rule_without_confirmation);
+  std::optional<ChangeRule> change = NextRule(
+      rule, std::move(voters), n, confirmed || PGQUORUM_FAILOVER_BUG(kRuleWithoutConfirmation));
   if (change) {
     Propose(in, out, *change);
   } else if (!confirmed) {

@@ -66,6 +66,18 @@ inline Timeline HighestReportedTimeline(const CoordinatorInputs& in) {
   return highest;
 }
 
+// A recruit's WAL can be the beginning of an assigned timeline. A tail that was begun by hand does
+// not count, but it can stay below the next timeline, unless somebody else was assigned its id:
+// then there would be two contents under one id.
+inline bool CanLead(const CoordinatorInputs& in, const NodeReport& report) {
+  auto used_twice = [&](Timeline t) {
+    return t > report.pledge_position->timeline && in.cluster.IsAssigned(t);
+  };
+  return !used_twice(report.history.timeline) &&
+         std::none_of(report.history.ancestors.begin(), report.history.ancestors.end(),
+                      [&](const TimelineSwitch& s) { return used_twice(s.timeline); });
+}
+
 // The node's server can come out on the id that is assigned next.
 inline bool CanBegin(const NodeReport& report, Timeline floor) {
   return report.newest_timeline <= floor;

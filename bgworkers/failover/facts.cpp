@@ -5,11 +5,7 @@
 namespace pgquorum::failover {
 namespace {
 
-std::string Num(auto id) {
-  return std::to_string(id.value());
-}
-
-struct Printer {
+struct ActionPrinter {
   std::string operator()(const CloseGate& a) const {
     return a.retryable ? "close gate, retryable" : "close gate";
   }
@@ -22,7 +18,7 @@ struct Printer {
   std::string operator()(const SettleReplay&) const { return "settle replay"; }
   std::string operator()(const WritePledge& a) const { return "pledge " + ToString(a.epoch); }
   std::string operator()(const SetUpstream& a) const {
-    return "follow " + Num(a.node) + " as " + a.name;
+    return "follow " + IdText(a.node) + " as " + a.name;
   }
   std::string operator()(const SetSyncList& a) const {
     std::string text = "list " + ToString(a.epoch) + "." + std::to_string(a.version) + " ANY " +
@@ -32,16 +28,18 @@ struct Printer {
     }
     return text + ")";
   }
-  std::string operator()(const Promote& a) const { return "promote t" + Num(a.timeline); }
-  std::string operator()(const WriteMarker& a) const { return "write marker t" + Num(a.timeline); }
+  std::string operator()(const Promote& a) const { return "promote t" + IdText(a.timeline); }
+  std::string operator()(const WriteMarker& a) const {
+    return "write marker t" + IdText(a.timeline);
+  }
   std::string operator()(const Checkpoint&) const { return "checkpoint"; }
   std::string operator()(const DemoteRestart&) const { return "restart as standby"; }
   std::string operator()(const FastStop&) const { return "fast stop"; }
   std::string operator()(const EndWalsenders&) const { return "end other walsenders"; }
-  std::string operator()(const Rewind& a) const { return "rewind from " + Num(a.source); }
-  std::string operator()(const Reclone& a) const { return "re-clone from " + Num(a.source); }
+  std::string operator()(const Rewind& a) const { return "rewind from " + IdText(a.source); }
+  std::string operator()(const Reclone& a) const { return "re-clone from " + IdText(a.source); }
   std::string operator()(const MarkForeignTimeline& a) const {
-    return "mark t" + Num(a.timeline) + " as begun by hand";
+    return "mark t" + IdText(a.timeline) + " as begun by hand";
   }
   std::string operator()(const AcceptDataDirectory&) const { return "accept data directory"; }
 };
@@ -49,7 +47,7 @@ struct Printer {
 }  // namespace
 
 std::string ToString(const Action& action) {
-  return std::visit(Printer{}, action);
+  return std::visit(ActionPrinter{}, action);
 }
 
 std::string StandbyName(const std::string& node, Timeline timeline) {

@@ -30,7 +30,7 @@ enum class StreamError : uint8_t {
 
 struct LocalFacts {
   BootId boot;           // shmem_startup_hook's; zero on a witness
-  bool witness = false;  // no PostgreSQL here
+  bool witness = false;  // no data here: every other fact but the health is then the default
   PgState pg = PgState::kDown;
 
   // The pledge file: the highest epoch this node durably promised. Read at start, then after
@@ -48,6 +48,9 @@ struct LocalFacts {
   NodeId upstream;
   Timeline upstream_timeline;
   bool receiver_running = false;
+  // It has an upstream that sends to it. A receiver that has lost it may run on, or a new one may:
+  // connecting to a server that has stopped takes its time.
+  bool receiver_streaming = false;
   Timeline receive_timeline;    // of this boot; zero before anything was received
   Lsn receive_lsn;              // flushed by the receiver of this boot
   uint32_t receive_age_ms = 0;  // since new WAL (no keepalive) arrived
@@ -86,10 +89,14 @@ struct LocalFacts {
   // zero when there was none yet. Tells an ordered promotion from one by hand even when the applied
   // state is old. Without a value (not recorded) only the applied state is asked.
   std::optional<Timeline> ordered_timeline;
-  // A timeline that this node once began without an appointment (promoted by hand); durable,
-  // cleared by a rewind or re-clone.
+  // The oldest timeline of this history that was begun here without an appointment (promoted by
+  // hand); durable, cleared by a rewind or re-clone, and by Promote: the assigned timeline takes in
+  // what lies below it.
   Timeline foreign_timeline;
-  bool restored = false;   // backup_label, or WAL that ends below the state directory's mark
+  // The data directory is not the one that this node left: a backup_label, a copy from before the
+  // last start, or WAL that ends below the state directory's mark. The last shows at the end of
+  // replay: it comes together with the first replay_settled of a boot, never later.
+  bool restored = false;
   std::string quarantine;  // not empty: why this node must stay closed
 
   // Health.
@@ -157,7 +164,8 @@ struct SetSyncList {
   bool operator==(const SetSyncList&) const = default;
 };
 // pg must show kPromoting (or kPrimary) from the moment this was carried out.
-// Records the timeline durably (LocalFacts::ordered_timeline), then places the empty .history files
+// Records the timeline durably (LocalFacts::ordered_timeline; foreign_timeline is none from then
+// on), then places the empty .history files
 // below `timeline`, promotes, removes them. Facts: pg, history.
 struct Promote {
   Timeline timeline;

@@ -72,6 +72,9 @@ struct History {
   bool Compatible(const History& other) const;
 };
 
+std::string IdText(auto id) {
+  return std::to_string(id.value());
+}
 std::string ToString(Epoch epoch);        // its number: "5"
 std::string ToString(Position position);  // "t7:0/1A2B3C"
 std::string ToString(Lsn lsn);            // "0/1A2B3C"

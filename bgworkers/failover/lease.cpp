@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "bgworkers/failover/bug.h"
+
 #include "base/pure.h"
 
 namespace pgquorum::failover {
@@ -70,7 +72,7 @@ void LeaseHolder::OnGrant(const LeaseGrant& grant, TimeNs now) {
     return;  // so old that it would not extend anything
   }
   TimeNs& newest = confirmed_[grant.from];
-  newest = std::max(newest, bugs_.count_from_reply ? now : sent->second);
+  newest = std::max(newest, PGQUORUM_FAILOVER_BUG(kLeaseFromReply) ? now : sent->second);
 }
 
 TimeNs LeaseHolder::Deadline(const Settings& settings, const Voters& voters) {
@@ -94,7 +96,8 @@ LeaseGrant Grant(NodeId self, const LeaseRequest& request, Epoch revoked, const 
   grant.epoch = request.epoch;
   grant.sequence = request.sequence;
   grant.revoked = revoked;
-  grant.granted = revoked <= request.epoch && voters.version <= request.membership_version;
+  grant.granted = (revoked <= request.epoch || PGQUORUM_FAILOVER_BUG(kGrantAfterRevoke)) &&
+                  voters.version <= request.membership_version;
   return grant;
 }
 

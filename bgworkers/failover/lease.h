@@ -50,15 +50,9 @@ struct Voters {
   bool operator==(const Voters&) const = default;
 };
 
-// A deliberate fault, for the simulator alone.
-struct LeaseBugs {
-  bool count_from_reply = false;
-  bool grant_after_revoke = false;
-};
-
 class LeaseHolder {
  public:
-  explicit LeaseHolder(NodeId self, LeaseBugs bugs = {}) : self_(self), bugs_(bugs) {}
+  explicit LeaseHolder(NodeId self) : self_(self) {}
 
   // Starts (or goes on) asking for this leadership; another epoch or boot forgets what was granted.
   void Want(Epoch epoch, BootId boot);
@@ -77,7 +71,6 @@ class LeaseHolder {
 
  private:
   NodeId self_;
-  LeaseBugs bugs_;
   Epoch epoch_;
   BootId boot_;
   uint64_t version_ = 0;

@@ -10,12 +10,12 @@
 namespace pgquorum::failover {
 namespace {
 
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kReportVersion = 1;
 
 template <typename T>
 std::string EncodeMessage(const T& message) {
   ByteWriter out;
-  out.U8(kVersion);
+  out.U8(kReportVersion);
   codec::Write(out, message);
   return std::move(out).Take();
 }
@@ -25,7 +25,7 @@ template <typename T>
 Result<T> DecodeMessage(std::string_view bytes, const char* what) {
   ByteReader in(bytes);
   uint8_t version = in.U8();
-  if (in.ok() && version != kVersion) {
+  if (in.ok() && version != kReportVersion) {
     return Status::Error("0A000", std::string(what) + " has an unknown version")
         .WithDetail("version " + std::to_string(version));
   }

@@ -9,7 +9,7 @@
 namespace pgquorum::failover {
 
 struct StateCodec {
-  static constexpr uint8_t kVersion = 1;
+  static constexpr uint8_t kStateVersion = 1;
 
   static auto Fields(auto& s) {
     return std::tie(s.name_, s.cluster_id_, s.system_identifier_, s.applied_index_, s.last_node_,
@@ -39,7 +39,7 @@ struct StateCodec {
 
 std::string ClusterState::Snapshot() const {
   ByteWriter out;
-  out.U8(StateCodec::kVersion);
+  out.U8(StateCodec::kStateVersion);
   std::apply([&out](const auto&... field) { (codec::Write(out, field), ...); },
              StateCodec::Fields(*this));
   return std::move(out).Take();
@@ -48,7 +48,7 @@ std::string ClusterState::Snapshot() const {
 Result<ClusterState> ClusterState::Restore(std::string_view bytes) {
   ByteReader in(bytes);
   uint8_t version = in.U8();
-  if (in.ok() && version != StateCodec::kVersion) {
+  if (in.ok() && version != StateCodec::kStateVersion) {
     return Status::Error("0A000", "snapshot has an unknown version")
         .WithDetail("version " + std::to_string(version));
   }

@@ -38,8 +38,8 @@ using shared::MemberView;
 using shared::Mode;
 
 const char* NameOf(shared::RaftRole role) {
-  constexpr const char* kNames[] = {"",          "follower", "pre-candidate",
-                                    "candidate", "leader",   "learner"};
+  constexpr const char* kNames[] = {"",       "follower", "pre-candidate", "candidate",
+                                    "leader", "learner",  "witness"};
   return kNames[static_cast<uint32_t>(role)];
 }
 
@@ -93,7 +93,7 @@ void PutOwnMember(ReturnSetInfo* rows, const shared::Root& root) {
   Row row;
   row.Text(boot.node_name.view());
   row.LongOrNull(boot.raft_node_id);
-  row.Text(RecoveryInProgress() ? "standby" : "primary");
+  row.Text(boot.witness != 0 ? "witness" : RecoveryInProgress() ? "standby" : "primary");
   if (standalone) {
     row.Text(RecoveryInProgress() ? "unknown" : "healthy");
   } else {

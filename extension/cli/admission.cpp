@@ -22,6 +22,7 @@ Result<Admission> AskToJoin(const fs::path& pki, const std::string& token_text,
   request.listen_port = node.listen.port;
   request.raft_host = node.raft.host;
   request.raft_port = node.raft.port;
+  request.witness = node.witness;
   request.certificate_signing_request = key.value().certificate_signing_request;
   transport::JoinClient::Options options;
   options.insecure = insecure;

@@ -107,6 +107,26 @@ Status Configure(const Installation& installation, SetupPlan& plan) {
   return MakeMember(plan);
 }
 
+// A witness copies nothing: its server is its own and empty. It is there to carry the worker, and
+// answers what the views of any node answer.
+Status SetUpWitness(const Installation& installation, SetupPlan& plan) {
+  // Segments of WAL that nobody will write need not be large.
+  if (Status s = CreateServerDirectory(installation, plan.data, {"--wal-segsize=1"}); !s.ok()) {
+    return s;
+  }
+  const Result<ServerDirectory> directory = FindServerDirectory(plan.data);
+  if (!directory.ok()) {
+    return directory.status();
+  }
+  if (Status s = ConfigureServer(installation, directory.value(), plan); !s.ok()) {
+    return s;
+  }
+  if (Status s = PrepareDatabase(installation, directory.value()); !s.ok()) {
+    return s;
+  }
+  return MakeMember(plan);
+}
+
 Status Join(const Installation& installation, const std::string& token,
             const identity::Endpoint& contact, bool insecure, SetupPlan& plan, bool* admitted) {
   Say("asking " + contact.Format() + " to admit node " + plan.node.node_name);
@@ -126,6 +146,9 @@ Status Join(const Installation& installation, const std::string& token,
   peers.members = admission.value().members;
   if (Status s = identity::Save(plan.state / identity::kPeersFile, peers); !s.ok()) {
     return s;
+  }
+  if (plan.node.witness) {
+    return SetUpWitness(installation, plan);
   }
   const Result<identity::Peer> source = FindSource(admission.value());
   if (!source.ok()) {
@@ -148,6 +171,9 @@ Status ClusterJoin(const JoinOptions& options) {
   if (!token.ok()) {
     return token.status();
   }
+  if (Status s = CheckOwnSettings(options.settings); !s.ok()) {
+    return s;
+  }
   const Result<identity::Endpoint> contact = identity::Endpoint::Parse(options.cluster_address);
   if (!contact.ok()) {
     return InvalidArgument("--cluster-address \"" + options.cluster_address + "\" is no HOST:PORT");
@@ -158,9 +184,12 @@ Status ClusterJoin(const JoinOptions& options) {
   }
   if (Exists(plan.value().data) && !IsEmptyDirectory(plan.value().data)) {
     return WrongState("data directory " + plan.value().data.string() + " is not empty")
-        .WithHint("A joining node gets its data from the cluster. Move the directory away first.");
+        .WithHint("A joining node begins with an empty one. Move the directory away first.");
   }
   plan.value().socket_directory = options.socket_directory;
+  plan.value().settings = options.settings;
+  plan.value().hba_lines = options.hba_lines;
+  plan.value().node.witness = options.witness;
   SetupGuard guard(plan.value());
   if (Status s = guard.Prepare(); !s.ok()) {
     return s;
@@ -178,7 +207,8 @@ Status ClusterJoin(const JoinOptions& options) {
     }
     return joined;
   }
-  Say("node " + options.node_id + " is a member of cluster " + plan.value().node.cluster_name +
+  Say("node " + options.node_id + " is a " + (options.witness ? "witness" : "member") +
+      " of cluster " + plan.value().node.cluster_name +
       "; start it with: pgquorum node start --data " + plan.value().data.string());
   return Status::Ok();
 }

@@ -32,6 +32,9 @@ struct JoinOptions : NodeOptions {
   std::string node_id;
   std::string cluster_address;
   bool insecure = false;  // the cluster runs with pgquorum.tls = off
+  bool witness = false;
+  std::vector<std::string> settings;   // of a witness: NAME=VALUE
+  std::vector<std::string> hba_lines;  // of a witness
   std::string listen;
   std::string raft;
   std::string socket_directory;
@@ -63,5 +66,24 @@ struct StatusOptions {
 };
 // Sets *healthy.
 Status ClusterStatus(const StatusOptions& options, bool* healthy);
+
+struct FailoverOptions {
+  std::string data;
+  std::string url;
+  std::string to;            // empty: the cluster chooses
+  bool immediate = false;    // without the checks of health and lag
+  bool accept_loss = false;  // also without a full quorum; only with `immediate`
+  int timeout_s = 60;
+  bool json = false;
+};
+Status ClusterFailover(const FailoverOptions& options);
+
+struct ForceQuorumOptions {
+  std::string data;
+  std::vector<std::string> nodes;  // the survivors, this one among them
+  bool confirm_data_loss = false;
+  bool json = false;
+};
+Status ClusterForceQuorum(const ForceQuorumOptions& options);
 
 }  // namespace pgquorum::cli

@@ -82,6 +82,43 @@ void AddNodeVerbs(CLI::App& app, Action& action) {
   stop->callback([=, &action] { action = [=] { return Finish(NodeStop(*stop_options)); }; });
 }
 
+void AddFailoverVerb(CLI::App* cluster, Action& action) {
+  auto* options = Make<FailoverOptions>();
+  CLI::App* failover =
+      cluster->add_subcommand("failover", "Make another node the primary, without losing anything");
+  failover->add_option("--data", options->data, "Data directory of a member on this machine");
+  failover->add_option("--url", options->url, "Connection string of a member");
+  failover->add_option("--to,--target", options->to,
+                       "Node that becomes the primary (default: the best one)");
+  CLI::Option* immediate = failover->add_flag(
+      "--immediate", options->immediate, "In an emergency: without the checks of health and lag");
+  failover
+      ->add_flag("--accept-loss", options->accept_loss,
+                 "Go on without a full quorum: acknowledged commits may be lost")
+      ->needs(immediate);
+  failover->add_option("--timeout", options->timeout_s, "Seconds to wait")
+      ->check(CLI::Range(1, 3600))
+      ->capture_default_str();
+  failover->add_flag("--json", options->json, "For programs");
+  failover->callback([=, &action] { action = [=] { return Finish(ClusterFailover(*options)); }; });
+}
+
+void AddForceQuorumVerb(CLI::App* cluster, Action& action) {
+  auto* options = Make<ForceQuorumOptions>();
+  CLI::App* force = cluster->add_subcommand(
+      "force-quorum", "When most voters are gone for good: go on without them, whatever is lost");
+  force->add_option("--data", options->data, "Data directory of one of them, its server stopped")
+      ->required()
+      ->envname("PGDATA");
+  force->add_option("--nodes", options->nodes, "The nodes that are left, this one among them")
+      ->required()
+      ->delimiter(',');
+  force->add_flag("--confirm-data-loss", options->confirm_data_loss,
+                  "The other nodes are off and stay off, and what only they had may be lost");
+  force->add_flag("--json", options->json, "For programs");
+  force->callback([=, &action] { action = [=] { return Finish(ClusterForceQuorum(*options)); }; });
+}
+
 void AddClusterVerbs(CLI::App& app, Action& action) {
   CLI::App* cluster = app.add_subcommand("cluster", "The cluster")->require_subcommand(1);
   auto* token_options = Make<TokenOptions>();
@@ -104,6 +141,15 @@ void AddClusterVerbs(CLI::App& app, Action& action) {
       ->required();
   join->add_flag("--insecure", join_options->insecure,
                  "The cluster runs with pgquorum.tls = off: send the token in the clear");
+  CLI::Option* witness = join->add_flag(
+      "--witness", join_options->witness,
+      "Vote and hold no data: the third vote of a cluster of two; any small machine will do");
+  join->add_option("--set", join_options->settings,
+                   "NAME=VALUE for a witness's postgresql.conf; may be repeated")
+      ->needs(witness);
+  join->add_option("--hba", join_options->hba_lines,
+                   "A line for a witness's pg_hba.conf; may be repeated")
+      ->needs(witness);
   join->callback([=, &action] { action = [=] { return Finish(ClusterJoin(*join_options)); }; });
 
   auto* status_options = Make<StatusOptions>();
@@ -118,6 +164,8 @@ void AddClusterVerbs(CLI::App& app, Action& action) {
       return Finish(shown, healthy);
     };
   });
+  AddFailoverVerb(cluster, action);
+  AddForceQuorumVerb(cluster, action);
 }
 
 CLI::App* AddSandboxNodeVerb(CLI::App* sandbox, Action& action, const char* name,
@@ -142,6 +190,7 @@ void AddSandboxUp(CLI::App* sandbox, Action& action) {
       ->delimiter(',');
   up->add_option("--set", options->settings, "NAME=VALUE for postgresql.conf; may be repeated");
   up->add_flag("--supervise", options->supervise, "Restart a dead server after 100 ms");
+  up->add_flag("--witness", options->witness, "The last node votes and holds no data");
   up->add_option("--timeout", options->timeout_s, "Seconds to wait")->check(CLI::Range(1, 86400));
   up->add_option("--bindir", options->bindir, "Directory of the server's programs");
   up->callback([=, &action] { action = [=] { return Finish(SandboxUp(*options)); }; });

@@ -45,6 +45,17 @@ constexpr Fixed kFixed[] = {
     {"wal_receiver_status_interval", "1s", "lag is known to a second"},
 };
 
+// A witness's server holds nothing: it only has to be there, small and quiet.
+constexpr Fixed kWitness[] = {
+    {"hot_standby", "on", "its views answer"},
+    {"restart_after_crash", "on", "a crashed backend must not end the node"},
+    {"max_wal_senders", "0", "nobody streams from a witness"},
+    {"max_replication_slots", "0", "nobody streams from a witness"},
+    {"max_connections", "20", "for administrators only"},
+    {"shared_buffers", "4MB", "there is no data to keep in memory"},
+    {"wal_retrieve_retry_interval", "1h", "no WAL will ever come"},
+};
+
 // Owned by pgquorum.conf; anything in postgresql.auto.conf would silently win over it.
 constexpr const char* kFollowedSettings[] = {
     "primary_conninfo",          "primary_slot_name",   "synchronous_standby_names",
@@ -107,19 +118,7 @@ std::string ListenAddresses(const std::string& host, const std::string& now) {
   return IsLoopback(host) ? host : "localhost," + host;
 }
 
-void PlanSettings(Planner& planner, const NodePlan& plan) {
-  planner.Set("shared_preload_libraries",
-              AddLibrary(planner.Now("shared_preload_libraries"), "pgquorum"),
-              "the cluster runs inside the server");
-  planner.SetOwn("pgquorum.state_directory", plan.state.string(),
-                 "identity, certificates and Raft log of this node");
-  planner.Set("listen_addresses",
-              ListenAddresses(plan.listen.host, planner.Now("listen_addresses")),
-              "the address of --listen");
-  planner.Set("port", std::to_string(plan.listen.port), "the port of --listen");
-  if (!plan.socket_directory.empty()) {
-    planner.Set("unix_socket_directories", plan.socket_directory, "--socket-directory");
-  }
+void PlanReplication(Planner& planner, const NodePlan& plan) {
   planner.Set("wal_level", planner.Now("wal_level") == "logical" ? "logical" : "replica",
               "streaming replication");
   for (const Minimum& minimum : kMinimums) {
@@ -135,6 +134,28 @@ void PlanSettings(Planner& planner, const NodePlan& plan) {
   // WAL back to the last common checkpoint must still exist when an old primary is rewound.
   const std::string keep = planner.Now("wal_keep_size");
   planner.Set("wal_keep_size", keep == "0" ? "512MB" : keep, "an old primary is rewound with it");
+}
+
+void PlanSettings(Planner& planner, const NodePlan& plan) {
+  planner.Set("shared_preload_libraries",
+              AddLibrary(planner.Now("shared_preload_libraries"), "pgquorum"),
+              "the cluster runs inside the server");
+  planner.SetOwn("pgquorum.state_directory", plan.state.string(),
+                 "identity, certificates and Raft log of this node");
+  planner.Set("listen_addresses",
+              ListenAddresses(plan.listen.host, planner.Now("listen_addresses")),
+              "the address of --listen");
+  planner.Set("port", std::to_string(plan.listen.port), "the port of --listen");
+  if (!plan.socket_directory.empty()) {
+    planner.Set("unix_socket_directories", plan.socket_directory, "--socket-directory");
+  }
+  if (plan.witness) {
+    for (const Fixed& fixed : kWitness) {
+      planner.Set(fixed.name, fixed.value, fixed.reason);
+    }
+  } else {
+    PlanReplication(planner, plan);
+  }
   const fs::path pki = plan.state / identity::kPkiDirectory;
   planner.Set("ssl", "on", "nodes authenticate by certificate");
   planner.Set("ssl_ca_file", pki / "ca.crt", "certificates of this cluster");

@@ -23,6 +23,7 @@ struct NodePlan {
   // Empty: what the server would use anyway.
   std::string socket_directory;
   bool checksums = false;
+  bool witness = false;
   std::vector<std::string> settings;   // NAME=VALUE, the user's own
   std::vector<std::string> hba_lines;  // the user's own, for the top of pg_hba.conf
 };

@@ -24,16 +24,6 @@ uint64_t RandomId() {
   return id;
 }
 
-Status CreateDatabaseCluster(const Installation& installation, const fs::path& data) {
-  Say("creating data directory " + data.string());
-  Command command;
-  command.argv = {
-      installation.Program("initdb"), "-D", data.string(), "--data-checksums", "--encoding=UTF8",
-      // The account's own name over the socket, passwords over the network: never "trust".
-      "--auth-local=peer", "--auth-host=scram-sha-256", "--no-instructions"};
-  return RunOrFail(command, "create data directory " + data.string()).status();
-}
-
 // What must be true of an existing data directory; a reason otherwise.
 Status CheckAdoptable(const Installation& installation, const ServerDirectory& directory) {
   const std::string data = directory.data.string();
@@ -69,7 +59,7 @@ Status Build(const Installation& installation, const InitOptions& options, Setup
              bool* created_data) {
   if (IsEmptyDirectory(plan.data)) {
     *created_data = true;
-    if (Status s = CreateDatabaseCluster(installation, plan.data); !s.ok()) {
+    if (Status s = CreateServerDirectory(installation, plan.data, {}); !s.ok()) {
       return s;
     }
   }
@@ -109,10 +99,8 @@ Status NodeInit(const InitOptions& options) {
             "A cluster name is a lower case letter followed by up to 30 lower case letters, "
             "digits, underscores or hyphens.");
   }
-  for (const std::string& setting : options.settings) {
-    if (setting.find('=') == std::string::npos || setting.find('\n') != std::string::npos) {
-      return InvalidArgument("--set \"" + setting + "\" is not NAME=VALUE");
-    }
+  if (Status s = CheckOwnSettings(options.settings); !s.ok()) {
+    return s;
   }
   const Result<Installation> installation = FindInstallation(options.bindir);
   if (!installation.ok()) {

@@ -95,6 +95,27 @@ void SetupGuard::Undo(bool created_data) const {
   }
 }
 
+Status CheckOwnSettings(const std::vector<std::string>& settings) {
+  for (const std::string& setting : settings) {
+    if (setting.find('=') == std::string::npos || setting.find('\n') != std::string::npos) {
+      return InvalidArgument("--set \"" + setting + "\" is not NAME=VALUE");
+    }
+  }
+  return Status::Ok();
+}
+
+Status CreateServerDirectory(const Installation& installation, const fs::path& data,
+                             const std::vector<std::string>& more) {
+  Say("creating data directory " + data.string());
+  Command command;
+  command.argv = {
+      installation.Program("initdb"), "-D", data.string(), "--data-checksums", "--encoding=UTF8",
+      // The account's own name over the socket, passwords over the network: never "trust".
+      "--auth-local=peer", "--auth-host=scram-sha-256", "--no-instructions"};
+  command.argv.insert(command.argv.end(), more.begin(), more.end());
+  return RunOrFail(command, "create data directory " + data.string()).status();
+}
+
 Status CheckVersion(const Installation& installation, const fs::path& data) {
   Command command;
   command.argv = {installation.Program("postgres"), "--version"};
@@ -131,6 +152,7 @@ Status ConfigureServer(const Installation& installation, const ServerDirectory& 
   node.settings = plan.settings;
   node.hba_lines = plan.hba_lines;
   node.checksums = control.value().checksums;
+  node.witness = plan.node.witness;
   return ConfigureNode(installation, directory, node);
 }
 

@@ -41,6 +41,13 @@ class SetupGuard {
   bool state_existed_ = false;
 };
 
+// NAME=VALUE each.
+Status CheckOwnSettings(const std::vector<std::string>& settings);
+
+// initdb; `more` goes to its command line.
+Status CreateServerDirectory(const Installation& installation, const fs::path& data,
+                             const std::vector<std::string>& more);
+
 // The installation's major version must be the data directory's.
 Status CheckVersion(const Installation& installation, const fs::path& data);
 

@@ -72,11 +72,13 @@ Result<SandboxNode> Sandbox::Find(const std::string& id) const {
 }
 
 std::string Sandbox::Url() const {
-  std::string url = "postgresql://" + account + "@";
+  std::string hosts;
   for (const SandboxNode& node : nodes) {
-    url += (&node == &nodes.front() ? "" : ",") + identity::Endpoint{node.host, node.port}.Format();
+    if (!node.witness) {
+      hosts += (hosts.empty() ? "" : ",") + identity::Endpoint{node.host, node.port}.Format();
+    }
   }
-  return url + "/postgres?target_session_attrs=read-write";
+  return "postgresql://" + account + "@" + hosts + "/postgres?target_session_attrs=read-write";
 }
 
 std::string Sandbox::NodeConninfo(const SandboxNode& node) const {
@@ -94,6 +96,7 @@ Status Sandbox::Save() const {
                                  {"port", node.port},
                                  {"raft_port", node.raft_port},
                                  {"namespace", node.network_namespace},
+                                 {"witness", node.witness},
                                  {"data", Data(node).string()},
                                  {"state", State(node).string()},
                                  {"log", Log(node).string()}});
@@ -123,10 +126,10 @@ Result<Sandbox> Sandbox::Load(const std::string& dir_option) {
     sandbox.account = document.at("account").get<std::string>();
     sandbox.supervise = document.at("supervise").get<bool>();
     for (const Json& node : document.at("nodes")) {
-      sandbox.nodes.push_back({node.at("id").get<std::string>(), node.at("host").get<std::string>(),
-                               node.at("port").get<uint16_t>(),
-                               node.at("raft_port").get<uint16_t>(),
-                               node.at("namespace").get<std::string>()});
+      sandbox.nodes.push_back(
+          {node.at("id").get<std::string>(), node.at("host").get<std::string>(),
+           node.at("port").get<uint16_t>(), node.at("raft_port").get<uint16_t>(),
+           node.at("namespace").get<std::string>(), node.at("witness").get<bool>()});
     }
   } catch (const Json::exception& error) {
     return SystemError(file.string() + " is damaged").WithDetail(error.what());
@@ -190,7 +193,12 @@ Status SandboxStop(const SandboxNodeOptions& options) {
   command.argv = {
       (sandbox.bindir / "pg_ctl").string(),       "stop", "-s",        "-w", "-t", "60", "-D",
       sandbox.Data(target.value().node).string(), "-m",   options.mode};
-  return RunOrFail(command, "stop node " + options.node).status();
+  if (Status stopped = RunOrFail(command, "stop node " + options.node).status(); !stopped.ok()) {
+    return stopped;
+  }
+  // The server's last act is to remove its pid file, which pg_ctl waits for; its keeper notices a
+  // moment later, and a start in between would find the node running.
+  return AwaitKeeperEnd(target.value().node, keeper.value());
 }
 
 Status SandboxDown(const std::string& dir) {

@@ -29,6 +29,7 @@ struct SandboxNode {
   uint16_t port = 0;
   uint16_t raft_port = 0;
   std::string network_namespace;  // empty: the caller's
+  bool witness = false;
 };
 
 struct Sandbox {
@@ -61,6 +62,7 @@ struct SandboxUpOptions {
   std::vector<std::string> namespaces;  // one for each node; empty: none
   std::vector<std::string> settings;    // NAME=VALUE for postgresql.conf
   bool supervise = false;
+  bool witness = false;  // the last node is one
   int timeout_s = 120;
 };
 Status SandboxUp(const SandboxUpOptions& options);
@@ -97,5 +99,8 @@ pid_t FindKeeper(const Sandbox& sandbox, const SandboxNode& node);
 Status StartKeeper(const Sandbox& sandbox, const SandboxNode& node);
 // SIGKILL to the whole node; returns when every process of it is gone.
 Status KillNode(const Sandbox& sandbox, const SandboxNode& node);
+// Until the keeper has ended, which it does when every process of the node is gone and none is to
+// be started again.
+Status AwaitKeeperEnd(const SandboxNode& node, pid_t keeper);
 
 }  // namespace pgquorum::cli

@@ -208,6 +208,10 @@ Status KillNode(const Sandbox& sandbox, const SandboxNode& node) {
   if (kill(keeper, SIGTERM) != 0 && errno != ESRCH) {
     return SystemErrorErrno("could not kill node " + node.id);
   }
+  return AwaitKeeperEnd(node, keeper);
+}
+
+Status AwaitKeeperEnd(const SandboxNode& node, pid_t keeper) {
   if (!AwaitUntil(After(kKillDeadline), kPoll, [&] { return !ProcessLives(keeper); })) {
     return SystemError("the processes of node " + node.id + " did not end");
   }

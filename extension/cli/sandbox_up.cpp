@@ -22,6 +22,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int kMaxNodes = 16;
+constexpr char kTrustLocal[] = "local all all trust";
+constexpr char kTrustNetwork[] = "host all all samenet trust";
 // sockaddr_un holds 107 characters, of which "/.s.PGSQL.65535" needs 15.
 constexpr std::size_t kMaxSocketDirectory = 90;
 
@@ -32,6 +34,9 @@ Status CheckOptions(const SandboxUpOptions& options) {
   if (options.port < 1024 || options.port + 2 * options.nodes > 65536) {
     return InvalidArgument("port " + std::to_string(options.port) + " is out of range")
         .WithDetail("The nodes take ports PORT to PORT + 2 x NODES - 1, above 1023.");
+  }
+  if (options.witness && options.nodes < 2) {
+    return InvalidArgument("a witness alone is no cluster: --witness makes the last node one");
   }
   const auto count = static_cast<std::size_t>(options.nodes);
   if ((!options.hosts.empty() && options.hosts.size() != count) ||
@@ -180,10 +185,8 @@ class Builder {
     Say(node.id + ": creating the first node");
     // What no real node gets: everybody on the same machine (or test network) comes in without a
     // password. The joining nodes copy these lines with the base backup.
-    std::vector<std::string> words = {"node",      "init",
-                                      "--cluster", "sandbox",
-                                      "--hba",     "local all all trust",
-                                      "--hba",     "host all all samenet trust"};
+    std::vector<std::string> words = {"node",  "init",      "--cluster", "sandbox",
+                                      "--hba", kTrustLocal, "--hba",     kTrustNetwork};
     for (const std::string& setting : options_.settings) {
       words.insert(words.end(), {"--set", setting});
     }
@@ -206,9 +209,16 @@ class Builder {
     }
     const std::string contact = identity::Endpoint{first.host, first.raft_port}.Format();
     const std::string text = token.value().out.substr(0, token.value().out.find('\n'));
-    if (Status s = RunVerb(node, {"cluster", "join", "--token", text, "--cluster-address", contact},
-                           "join node " + node.id);
-        !s.ok()) {
+    std::vector<std::string> words = {"cluster",           "join", "--token", text,
+                                      "--cluster-address", contact};
+    if (node.witness) {
+      // It copies nothing, so these do not come along either.
+      words.insert(words.end(), {"--witness", "--hba", kTrustLocal, "--hba", kTrustNetwork});
+      for (const std::string& setting : options_.settings) {
+        words.insert(words.end(), {"--set", setting});
+      }
+    }
+    if (Status s = RunVerb(node, std::move(words), "join node " + node.id); !s.ok()) {
       return s;
     }
     return StartKeeper(sandbox_, node);
@@ -277,6 +287,7 @@ Status SandboxUp(const SandboxUpOptions& options) {
     node.port = static_cast<uint16_t>(options.port + i);
     node.raft_port = static_cast<uint16_t>(options.port + options.nodes + i);
     node.network_namespace = options.namespaces.empty() ? "" : options.namespaces[n];
+    node.witness = options.witness && i == options.nodes - 1;
     for (const uint16_t port : {node.port, node.raft_port}) {
       // Another namespace has ports, and addresses, of its own.
       const Status free =

@@ -1,12 +1,15 @@
 #include "extension/hooks/admission.h"
 
-#include "extension/pg/pg.h"
+#include "extension/pg/port.h"
 
 extern "C" {
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "replication/walsender.h"
+#include "storage/latch.h"
+#include "storage/procarray.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 }
@@ -78,79 +81,147 @@ const shared::MemberView* Find(const shared::NodeView& view, const CountedName& 
   return nullptr;
 }
 
-template <typename... Arguments>
-[[noreturn]] void RefuseReplication(shared::Root* root, const Replication& connection, int sqlstate,
-                                    const char* detail, Arguments... arguments) {
-  root->counters.connections_refused.fetch_add(1, std::memory_order_relaxed);
-  ereport(FATAL,
-          (errcode(sqlstate),
-           errmsg("replication under the name \"%s\" is refused", connection.application_name),
-           errdetail_internal(detail, arguments...)));
-  pg_unreachable();
-}
+// Why a name is refused; nothing when it is not.
+struct Refusal {
+  int sqlstate = 0;
+  char detail[256] = "";
 
-void CheckTimeline(shared::Root* root, const Replication& connection, const CountedName& name) {
+  template <typename... Arguments>
+  Refusal& Because(int why, const char* format, Arguments... arguments) {
+    sqlstate = why;
+    snprintf(detail, sizeof(detail), format, arguments...);
+    return *this;
+  }
+};
+
+constexpr int kNotTheirs = ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
+constexpr int kNotNow = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+
+Refusal JudgeTimeline(const CountedName& name) {
+  Refusal refusal;
   if (RecoveryInProgress()) {
-    if (name.timeline != 0) {
-      RefuseReplication(root, connection, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "%s",
-                        "This server is not the primary.");
-    }
-    return;
+    return name.timeline == 0 ? refusal
+                              : refusal.Because(kNotNow, "This server is not the primary.");
   }
   uint32_t timeline = GetWALInsertionTimeLine();
-  if (name.timeline != timeline) {
-    RefuseReplication(root, connection, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                      "This server writes timeline %u.", timeline);
+  return name.timeline == timeline
+             ? refusal
+             : refusal.Because(kNotNow, "This server writes timeline %u.", timeline);
+}
+
+// Two connections would count for two standbys.
+Refusal JudgeTwins(const shared::MemberView& member) {
+  Refusal refusal;
+  int32_t other = shmem::TakeMemberName(member.raft_node_id);
+  if (other == 0) {
+    return refusal;
   }
+  if (BackendPidGetProc(other) != nullptr) {
+    kill(other, SIGTERM);
+  }
+  return refusal.Because(kNotNow, "Process %d streams under this name, and was told to end.",
+                         other);
+}
+
+Refusal JudgeMember(const CountedName& name, const shared::MemberView* member) {
+  Refusal refusal = JudgeTimeline(name);
+  if (refusal.sqlstate != 0 || member == nullptr) {
+    return refusal;
+  }
+  switch (member->admission) {
+    case shared::Admission::kPledged:
+      return refusal.Because(kNotNow, "%s",
+                             "The node has promised itself to a later epoch than this server's.");
+    case shared::Admission::kDiverged:
+      return refusal.Because(kNotNow, "%s", "Its WAL is not part of this server's history.");
+    default:
+      return RecoveryInProgress() ? refusal : JudgeTwins(*member);
+  }
+}
+
+// Nothing while the members are not known.
+const shared::NodeView* ReadMembers(const shared::Root* root) {
+  static shared::NodeView view;  // too large for the stack
+  return root->node.Read(view) && view.member_count > 0 ? &view : nullptr;
+}
+
+// Its machine may be trusted less than those of the data.
+void RefuseDataToWitness(const shared::Root* root, const Port& connection) {
+  const shared::NodeView* view = ReadMembers(root);
+  const char* name = connection.peer_cn;
+  if (view == nullptr || name == nullptr) {
+    return;
+  }
+  const shared::MemberView* member = Find(*view, {false, name, strlen(name), 0});
+  if (member != nullptr && member->role == shared::MemberRole::kWitness) {
+    ereport(FATAL, (errcode(kNotTheirs), errmsg("node \"%s\" is a witness", name),
+                    errdetail("It gets no data: it neither copies nor streams.")));
+  }
+}
+
+Refusal Judge(const shared::Root* root, const CountedName& name, const Port& connection) {
+  const shared::NodeView* view = ReadMembers(root);
+  bool known = view != nullptr;
+  const shared::MemberView* member = known ? Find(*view, name) : nullptr;
+  Refusal refusal;
+  if (strcmp(connection.user_name, kReplicator) != 0) {
+    return known && member == nullptr
+               ? refusal  // somebody else's standby
+               : refusal.Because(kNotTheirs, "Only %s may use the name of a member.", kReplicator);
+  }
+  if (connection.peer_cn != nullptr && !IsOf(name, connection.peer_cn)) {
+    return refusal.Because(kNotTheirs, "The certificate of the connection belongs to node \"%s\".",
+                           connection.peer_cn);
+  }
+  if (known && member == nullptr) {
+    return refusal.Because(kNotTheirs, "It is no member of cluster \"%s\".",
+                           root->boot.cluster_name.data);
+  }
+  return JudgeMember(name, member);
 }
 
 }  // namespace
 
-void CheckLogin(const char* user) {
+void AwaitSettling() {
+  constexpr long kLookMs = 10;
   shared::Root* root = shmem::Attach();
-  if (AdministratorsOnly(root) && !am_walsender && !IsPrivileged(user)) {
-    Refuse(root, FATAL);
+  while (root != nullptr && !am_walsender &&
+         shmem::BootTimeNs() < root->gate.settling_until_ns.load(std::memory_order_acquire)) {
+    CHECK_FOR_INTERRUPTS();
+    WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kLookMs, PG_WAIT_EXTENSION);
+    ResetLatch(MyLatch);
   }
 }
 
-void CheckReplication(const Replication& connection) {
+void CheckLogin(const char* user) {
   shared::Root* root = shmem::Attach();
-  if (root == nullptr || root->boot.mode == shared::Mode::kStandalone || !am_walsender ||
-      connection.application_name == nullptr) {
+  if (root == nullptr || root->boot.mode == shared::Mode::kStandalone) {
     return;
   }
-  static shared::NodeView view;  // too large for the stack
-  CountedName name = Parse(connection.application_name);
-  bool known = root->node.Read(view) && view.member_count > 0;
-  if (!name.counts) {
-    return;  // base backups, receivers for other purposes
+  if (AdministratorsOnly(root) && !am_walsender && !IsPrivileged(user)) {
+    Refuse(root, FATAL);
   }
-  const shared::MemberView* member = known ? Find(view, name) : nullptr;
-  if (strcmp(connection.user, kReplicator) != 0) {
-    if (member != nullptr) {
-      RefuseReplication(root, connection, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-                        "Only %s may use the name of a member.", kReplicator);
-    }
-    return;  // somebody else's standby
+  if (strcmp(user, kReplicator) == 0 && MyProcPort != nullptr) {
+    RefuseDataToWitness(root, *MyProcPort);
   }
-  if (connection.certificate != nullptr && !IsOf(name, connection.certificate)) {
-    RefuseReplication(root, connection, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-                      "The certificate of the connection belongs to node \"%s\".",
-                      connection.certificate);
+}
+
+bool MayTakeName(const char* application_name, int* sqlstate, const char** detail) {
+  shared::Root* root = shmem::Attach();
+  CountedName name = Parse(application_name);
+  if (root == nullptr || root->boot.mode == shared::Mode::kStandalone || MyProcPort == nullptr ||
+      MyProcPort->user_name == nullptr || !name.counts) {
+    return true;
   }
-  if (known && member == nullptr) {
-    RefuseReplication(root, connection, ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-                      "It is no member of cluster \"%s\".", root->boot.cluster_name.data);
+  static Refusal refusal;
+  refusal = Judge(root, name, *MyProcPort);
+  if (refusal.sqlstate == 0) {
+    return true;
   }
-  CheckTimeline(root, connection, name);
-  if (member != nullptr && member->admission == shared::Admission::kPledged) {
-    RefuseReplication(root, connection, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "%s",
-                      "The node has promised itself to a later epoch than this server's.");
-  }
-  if (member != nullptr && member->admission == shared::Admission::kDiverged) {
-    RefuseReplication(root, connection, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "%s",
-                      "Its WAL is not part of this server's history.");
-  }
+  root->counters.connections_refused.fetch_add(1, std::memory_order_relaxed);
+  *sqlstate = refusal.sqlstate;
+  *detail = refusal.detail;
+  return false;
 }
 
 namespace {

@@ -3,6 +3,12 @@
 
 namespace pgquorum::admission {
 
+// In ClientAuthentication_hook, after a successful authentication, before the others. A node that
+// has been appointed serves within a fraction of a second: a client that comes meanwhile waits
+// here, a second at most, and finds it open, where it would else be sent round all hosts and sleep
+// before it tried again. Replication connections do not wait.
+void AwaitSettling();
+
 // In ClientAuthentication_hook, after a successful authentication of `user`. Raises FATAL 57P03
 // when only administrators are admitted and `user` is none. Replication connections of members
 // pass.
@@ -12,22 +18,20 @@ void CheckLogin(const char* user);
 // in synchronous_standby_names) is the standby's word that it follows the appointment of timeline 7
 // and that its WAL is part of that history. It is believed only when
 // - the connection is of pgquorum_replicator, and the certificate names that node (without TLS
-// there
-//   is none to compare),
+//   there is none to compare),
 // - the node is a member,
 // - this server is the primary and writes that very timeline: the name of an earlier appointment is
 //   refused, and so is the history that goes with it. In recovery only ".t0" is accepted, by which
 //   a recruit fetches its missing WAL from another one,
 // - nothing that the member has reported contradicts it: a pledge to a later epoch, or WAL that
-// this
-//   server has not.
-// Other names do not count and may stream. Raises FATAL, 28000 or 55000.
-struct Replication {
-  const char* user;
-  const char* application_name;  // null: none
-  const char* certificate;       // null: no TLS
-};
-void CheckReplication(const Replication& connection);
+//   this server has not,
+// - no other connection has the name: two would count twice. The older one may be of a network that
+//   is gone, so it is ended; the standby, which tries again by itself, comes next.
+// Other names do not count and may stream.
+//
+// For this walsender: whether it may take the name, wherever that comes from. False: SQLSTATE and
+// detail (static) are set.
+bool MayTakeName(const char* application_name, int* sqlstate, const char** detail);
 
 // At login on a primary that may not write now (its lease has run out, or a switchover is under
 // way): the session says so, by default_transaction_read_only, which libpq reads for

@@ -24,7 +24,7 @@ void OnAuthentication(Port* port, int status) {
   // A new process has the setting from the postmaster, without its assign hook having run here.
   shmem::NoteSyncGeneration(static_cast<uint64_t>(guc::sync_generation));
   if (status == STATUS_OK) {
-    admission::CheckReplication({port->user_name, port->application_name, port->peer_cn});
+    admission::AwaitSettling();
     admission::CheckLogin(port->user_name);
     admission::MarkSession();
   }

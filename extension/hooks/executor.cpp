@@ -1,6 +1,9 @@
 // Dispatcher of ExecutorStart_hook.
 //
-// Order: admission, fence, the hook that was there before.
+// Order: admission, fence, the snapshot's fusion commit number, the hook that was there before, ON
+// CONFLICT on fusion tables.
+#include "extension/fusion/index_am.h"
+#include "extension/fusion/transaction.h"
 #include "extension/pg/pg.h"
 
 extern "C" {
@@ -23,15 +26,25 @@ bool Writes(const QueryDesc* query) {
          query->plannedstmt->rowMarks != NIL;
 }
 
+bool Inserts(const QueryDesc* query) {
+  return query->operation == CMD_INSERT || query->plannedstmt->hasModifyingCTE;
+}
+
 void OnStart(QueryDesc* query, int flags) {
   admission::CheckStatement();
   if ((flags & EXEC_FLAG_EXPLAIN_ONLY) == 0 && Writes(query)) {
     commit_gate::RefuseWrites();
   }
+  if ((flags & EXEC_FLAG_EXPLAIN_ONLY) == 0) {
+    fusion::server::NoteSnapshot(query->snapshot);
+  }
   if (g_next != nullptr) {
     g_next(query, flags);
   } else {
     standard_ExecutorStart(query, flags);
+  }
+  if ((flags & EXEC_FLAG_EXPLAIN_ONLY) == 0 && Inserts(query)) {
+    fusion::server::PrepareConflictChecks(query);
   }
 }
 

@@ -9,6 +9,8 @@ void InstallMemory();          // shmem_request_hook, shmem_startup_hook
 void InstallTransaction();     // transaction callbacks
 void InstallExecutor();        // ExecutorStart_hook
 void InstallUtility();         // ProcessUtility_hook
+void InstallPlanner();         // get_relation_info_hook
+void InstallObjectAccess();    // object_access_hook
 void InstallAuthentication();  // ClientAuthentication_hook
 
 void InstallListGuard();  // check hook of synchronous_standby_names; members only

@@ -1,4 +1,5 @@
 // Dispatcher of shmem_request_hook and shmem_startup_hook.
+#include "extension/fusion/memory.h"
 #include "extension/pg/pg.h"
 
 extern "C" {
@@ -30,6 +31,7 @@ void OnStartup() {
   }
   if (IsPostmasterEnvironment && !IsUnderPostmaster) {
     boot::InitializeSharedMemory();
+    fusion::server::CreateMemory();
   }
 }
 

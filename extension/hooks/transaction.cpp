@@ -1,7 +1,10 @@
 // Dispatcher of the transaction callbacks.
 //
 // Order at pre-commit: fence (commit_gate), then capture (multi-master), then the commit of fusion
-// transactions: nothing is captured or made durable for a transaction that may not commit here.
+// transactions: nothing is captured or made durable for a transaction that may not commit here. At
+// commit fusion comes before the fence, which looks at the lease once more before it lets the
+// answer go.
+#include "extension/fusion/transaction.h"
 #include "extension/pg/pg.h"
 
 extern "C" {
@@ -21,15 +24,19 @@ void OnTransaction(XactEvent event, void*) {
     case XACT_EVENT_PRE_COMMIT:
     case XACT_EVENT_PRE_PREPARE:
       // Without an id nothing of it will be seen by anybody.
-      if (TransactionIdIsValid(GetTopTransactionIdIfAny())) {
+      if (TransactionIdIsValid(GetTopTransactionIdIfAny()) || fusion::server::HasChanges()) {
         commit_gate::BeginCommit();
       }
+      event == XACT_EVENT_PRE_COMMIT ? fusion::server::BeforeCommit()
+                                     : fusion::server::BeforePrepare();
       break;
     case XACT_EVENT_COMMIT:
     case XACT_EVENT_PREPARE:
+      fusion::server::AfterCommit();
       commit_gate::EndCommit();
       break;
     case XACT_EVENT_ABORT:
+      fusion::server::AfterAbort();
       commit_gate::AbortCommit();
       break;
     default:
@@ -37,10 +44,17 @@ void OnTransaction(XactEvent event, void*) {
   }
 }
 
+void OnSubtransaction(SubXactEvent event, SubTransactionId, SubTransactionId, void*) {
+  if (event == SUBXACT_EVENT_COMMIT_SUB || event == SUBXACT_EVENT_ABORT_SUB) {
+    fusion::server::EndSubtransaction(event == SUBXACT_EVENT_COMMIT_SUB);
+  }
+}
+
 }  // namespace
 
 void InstallTransaction() {
   RegisterXactCallback(OnTransaction, nullptr);
+  RegisterSubXactCallback(OnSubtransaction, nullptr);
 }
 
 }  // namespace pgquorum::hooks

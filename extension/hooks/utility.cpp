@@ -1,13 +1,17 @@
 // Dispatcher of ProcessUtility_hook.
 //
-// Order: admission, ALTER SYSTEM of a member, fence, the hook that was there before. COMMIT
-// PREPARED and ROLLBACK PREPARED have no transaction id of their own, so no transaction callback
-// sees them: they are fenced here.
+// Order: admission, ALTER SYSTEM of a member, fence, the snapshot's fusion commit number, the
+// access method of fusion indexes, the hook that was there before. COMMIT PREPARED and ROLLBACK
+// PREPARED have no transaction id of their own, so no transaction callback sees them: they are
+// fenced here.
+#include "extension/fusion/index_am.h"
+#include "extension/fusion/transaction.h"
 #include "extension/pg/pg.h"
 
 extern "C" {
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
+#include "utils/snapmgr.h"
 }
 
 #include "extension/hooks/admission.h"
@@ -51,6 +55,14 @@ bool EndsPrepared(Node* node) {
   return kind == TRANS_STMT_COMMIT_PREPARED || kind == TRANS_STMT_ROLLBACK_PREPARED;
 }
 
+bool ImportsSnapshot(Node* node) {
+  if (!IsA(node, VariableSetStmt)) {
+    return false;
+  }
+  auto* set = castNode(VariableSetStmt, node);
+  return set->kind == VAR_SET_MULTI && strcmp(set->name, "TRANSACTION SNAPSHOT") == 0;
+}
+
 // ALTER SYSTEM writes no WAL, and repairs what may have closed the gate.
 bool Writes(Node* node) {
   if (IsA(node, AlterSystemStmt)) {
@@ -89,6 +101,12 @@ void OnUtility(PlannedStmt* statement, const char* query, bool read_only_tree,
     if (Writes(node)) {
       commit_gate::RefuseWrites();
     }
+    if (ImportsSnapshot(node)) {
+      fusion::server::NoteImportedSnapshot();
+    } else if (ActiveSnapshotSet()) {
+      fusion::server::NoteSnapshot(GetActiveSnapshot());
+    }
+    call.statement = fusion::server::SayBtree(statement);
   }
   if (EndsPrepared(node)) {
     EndPrepared(call);

@@ -141,6 +141,7 @@ std::string NodeIdentity::Format() const {
     addresses += (addresses.empty() ? "" : ",") + address.Format();
   }
   record.Set("join_addresses", addresses);
+  record.Set("kind", witness ? "witness" : "data");
   return record.Format();
 }
 
@@ -168,6 +169,9 @@ Result<NodeIdentity> NodeIdentity::Parse(std::string_view text) {
     identity.join_addresses.push_back(address.value());
     rest.remove_prefix(one.size() == rest.size() ? one.size() : one.size() + 1);
   }
+  std::string kind = record.value().GetOr("kind", "data");
+  identity.witness = kind == "witness";
+  fields.Require(identity.witness || kind == "data", "kind is neither data nor witness");
   fields.Require(IsClusterName(identity.cluster_name), "cluster_name is not a valid name");
   fields.Require(IsNodeName(identity.node_name), "node_name is not a valid name");
   fields.Require(identity.cluster_id != 0, "cluster_id is zero");

@@ -9,6 +9,7 @@
 //   its
 //                                          result
 //   STATE/demote             DemoteOrder   the worker asks the postmaster to restart in place
+//   STATE/mark             Mark          mark.h; with DATA/pgquorum.starts
 //   STATE/conf/              this node's own configuration files
 //   STATE/lock               flock of the running server: one server a state directory
 //
@@ -78,6 +79,9 @@ struct NodeIdentity {
   Endpoint raft;    // where other nodes reach the transport
   // How the first start finds the cluster. Empty: it is the first node and makes the cluster.
   std::vector<Endpoint> join_addresses;
+  // It votes and holds none of the cluster's data: its server is its own, empty one, and
+  // system_identifier is that server's.
+  bool witness = false;
   bool operator==(const NodeIdentity&) const = default;
 
   std::string Format() const;

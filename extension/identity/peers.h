@@ -12,6 +12,7 @@
 
 #include "base/status.h"
 #include "extension/identity/identity.h"
+#include "extension/identity/text_record.h"
 
 namespace pgquorum::identity {
 
@@ -34,6 +35,13 @@ struct Peers {
   std::string Format() const;
   static Result<Peers> Parse(std::string_view text);
 };
+
+// A list of members inside of a record: `list` is the key of its length, `one` begins those of its
+// elements. XX001 when it is malformed or longer than kMaxPeers.
+void PutPeers(TextRecord& record, const std::string& list, const std::string& one,
+              const std::vector<Peer>& peers);
+Result<std::vector<Peer>> GetPeers(const TextRecord& record, const std::string& list,
+                                   const std::string& one);
 
 }  // namespace pgquorum::identity
 

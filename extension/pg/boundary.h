@@ -75,6 +75,14 @@ bool Contain(F& body, T* value, ErrorText& error) noexcept {
 
 }  // namespace internal
 
+// The same where nothing may be raised (a callback after the end of a transaction): false, and
+// `error` says why. For bodies that return nothing or a Status.
+template <typename F>
+bool Attempt(F body, ErrorText& error) {
+  static_assert(std::is_trivially_destructible_v<F>, "capture by reference only");
+  return internal::Contain<F, char>(body, nullptr, error);
+}
+
 template <typename F>
 auto Boundary(F body) {
   using T = typename internal::Unwrapped<std::invoke_result_t<F&>>::type;

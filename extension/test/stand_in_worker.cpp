@@ -114,6 +114,14 @@ PGQUORUM_FUNCTION(pgquorum_test_admit) {
   PG_RETURN_VOID();
 }
 
+// settle(ms int): the gate is expected to open within that time
+PGQUORUM_FUNCTION(pgquorum_test_settle) {
+  int wait_ms = PG_GETARG_INT32(0);
+  shmem::SetSettling(
+      wait_ms == 0 ? 0 : shmem::BootTimeNs() + static_cast<uint64_t>(wait_ms) * 1'000'000);
+  PG_RETURN_VOID();
+}
+
 // accept(list text): the one value of synchronous_standby_names that goes; '-' takes the demand
 // back
 PGQUORUM_FUNCTION(pgquorum_test_accept) {

@@ -1,11 +1,11 @@
 #include "bgworkers/consensus/certificates.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <ctime>
 #include <filesystem>
 
+#include "base/test/scratch.h"
 #include "bgworkers/transport/pki.h"
 
 #include "base/pure.h"
@@ -18,9 +18,6 @@ constexpr int64_t kDay = 24 * 3600;
 class Certificates : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string name = testing::TempDir() + "pgq_certificates_XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    directory_ = name;
     Result<transport::Authority> authority = transport::CreateAuthority("c", 3650);
     Result<transport::NodeKey> key = transport::CreateNodeKey("node1");
     ASSERT_TRUE(authority.ok() && key.ok());
@@ -30,7 +27,6 @@ class Certificates : public ::testing::Test {
     Put("node.key", key_.key);
     PutNode(365);
   }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
   void Put(const char* name, const std::string& content) {
     ASSERT_TRUE(transport::WritePemFile(directory_ + "/" + name, content).ok());
   }
@@ -41,7 +37,8 @@ class Certificates : public ::testing::Test {
     Put("node.crt", certificate.value());
   }
 
-  std::string directory_;
+  ScratchDirectory scratch_;
+  const std::string directory_ = scratch_.path();
   transport::Authority authority_;
   transport::NodeKey key_;
 };

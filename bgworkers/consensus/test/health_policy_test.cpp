@@ -143,6 +143,26 @@ TEST_F(HealthPolicy, SilenceIsUnknownAndARefusedListenerIsFailed) {
   EXPECT_EQ(JudgeHealth({cluster_, NodeId(2), nullptr, &primary_, kNow}).health, Health::kUnknown);
 }
 
+TEST_F(HealthPolicy, AWitnessThatReportsIsHealthy) {
+  failover::IssueToken token{std::string(32, 'w'), 1'000'000, failover::MemberKind::kWitness, 1};
+  Must(token);
+  failover::AddMember add;
+  add.token_hash = token.token_hash;
+  add.info = Info("witness", 3);
+  add.info.kind = failover::MemberKind::kWitness;
+  add.now_us = 2;
+  Must(add);
+  PeerView view;
+  view.report = NodeReport();
+  view.report->node = NodeId(3);
+  view.received_at = kNow;
+  auto judge = [&] { return JudgeHealth({cluster_, NodeId(3), &view, &primary_, kNow}).health; };
+  EXPECT_EQ(judge(), Health::kHealthy);
+  view.reset_at = kNow - 10 * kMs;
+  view.listener_refused = true;
+  EXPECT_EQ(judge(), Health::kFailed);
+}
+
 TEST_F(HealthPolicy, AWarningDegradesWhatIsHealthyOtherwise) {
   primary_.report->warning = standby_.report->warning = "the node's certificate expires tomorrow";
   EXPECT_EQ(Judge(1).health, Health::kDegraded);

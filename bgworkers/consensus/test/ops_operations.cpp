@@ -314,12 +314,6 @@ Table Controlling() {
          });
          return Json().Add("ok", true).Add("value", told).Take();
        }},
-      {"duplicates",
-       [](Machine& m, const Arguments&) {
-         return Json()
-             .Raw("senders", SendersJson(StaleDuplicates(m.gatherer.Gather().senders)))
-             .Take();
-       }},
       {"clients",
        [](Machine&, const Arguments&) {
          Result<ClientCounts> counts = CountClients();

@@ -8,13 +8,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
 
 import psycopg2
 
 import ops_promotion
-from ops_cluster import BINDIR, LIBRARY, ROOT, await_, check, lsn, n1, n2, n3, note, run
+from ops_cluster import LIBRARY, ROOT, await_, check, lsn, n1, n2, n3, note, run
 
 def setup():
     n1.init()
@@ -196,18 +195,6 @@ def test_ends_walsenders():
     await_("a new one", lambda: {s["name"]: s["pid"] for s in n1.facts()["senders"]}.get("n3.t1")
            not in (None, old["n3.t1"]))
     check({s["name"]: s["pid"] for s in n1.facts()["senders"]}["n2.t1"] == old["n2.t1"], "the other")
-    check(n1.op("duplicates")["senders"] == [], "duplicates")
-    extra = subprocess.Popen([f"{BINDIR}/pg_receivewal", "-D", ROOT, "--no-loop", "-d",
-                              f"host={ROOT} port={n1.port} user=postgres application_name=n3.t1"],
-                             stderr=subprocess.DEVNULL)
-    try:
-        await_("duplicate", lambda: len(n1.op("duplicates")["senders"]) == 1)
-        stale = n1.op("duplicates")["senders"][0]["pid"]
-        live = [s["pid"] for s in n1.facts()["senders"] if s["name"] == "n3.t1"]
-        check(stale == min(live, key=lambda p: os.stat(f"/proc/{p}").st_ctime_ns), (stale, live))
-    finally:
-        extra.kill()
-        extra.wait()
 
 
 def test_probe():

@@ -1,12 +1,12 @@
 #include "bgworkers/consensus/pledge_file.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <string>
 
+#include "base/test/scratch.h"
 #include "extension/identity/files.h"
 
 namespace pgquorum::consensus {
@@ -14,12 +14,6 @@ namespace {
 
 class PledgeFiles : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = testing::TempDir() + "pgq_pledge_XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    directory_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
   std::string Path(const char* name) const { return directory_ + "/" + name; }
   static void Put(const std::string& path, const std::string& content) {
     std::ofstream(path, std::ios::binary) << content;
@@ -29,7 +23,8 @@ class PledgeFiles : public testing::Test {
     EXPECT_TRUE(content.ok());
     return content.value().value_or("<absent>");
   }
-  std::string directory_;
+  ScratchDirectory scratch_;
+  const std::string directory_ = scratch_.path();
 };
 
 TEST_F(PledgeFiles, PledgeSurvives) {

@@ -1,12 +1,13 @@
 #include "bgworkers/consensus/postgres_timeline.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
+
+#include "base/test/scratch.h"
 
 namespace pgquorum::consensus {
 namespace {
@@ -17,13 +18,7 @@ using Ids = std::vector<uint32_t>;
 
 class PostgresTimeline : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = testing::TempDir() + "pgq_timeline_XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    data_ = name;
-    std::filesystem::create_directory(data_ + "/pg_wal");
-  }
-  void TearDown() override { std::filesystem::remove_all(data_); }
+  PostgresTimeline() { std::filesystem::create_directory(data_ + "/pg_wal"); }
   void Put(const std::string& name, const std::string& content) const {
     std::ofstream(data_ + "/pg_wal/" + name, std::ios::binary) << content;
   }
@@ -35,7 +30,8 @@ class PostgresTimeline : public testing::Test {
   }
   Ids Placeholders() const { return ListTimelineFiles(data_).value().placeholders; }
   Ids RealOnes() const { return ListTimelineFiles(data_).value().real; }
-  std::string data_;
+  ScratchDirectory scratch_;
+  const std::string data_ = scratch_.path();
 };
 
 TEST_F(PostgresTimeline, ParsesWhatPostgresWrites) {

@@ -1,11 +1,12 @@
 #include "bgworkers/consensus/postgres_wal.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <string>
+
+#include "base/test/scratch.h"
 
 namespace pgquorum::consensus {
 namespace {
@@ -24,8 +25,8 @@ TEST(PostgresWal, SegmentNumbersFromNames) {
 }
 
 TEST(PostgresWal, OldestIsTheStartOfTheUnbrokenRow) {
-  std::string root = testing::TempDir() + "pgq_wal_XXXXXX";
-  ASSERT_NE(mkdtemp(root.data()), nullptr);
+  ScratchDirectory scratch;
+  const std::string& root = scratch.path();
   EXPECT_EQ(OldestSegment(root, 5, kSize).status().sqlstate(), "58030");
   std::filesystem::create_directory(root + "/pg_wal");
   EXPECT_EQ(OldestSegment(root, 5, kSize).value(), 6u);
@@ -39,7 +40,6 @@ TEST(PostgresWal, OldestIsTheStartOfTheUnbrokenRow) {
   EXPECT_EQ(OldestSegment(root, 6, kSize).value(), 3u) << "not made yet";
   EXPECT_EQ(OldestSegment(root, 7, kSize).value(), 8u);
   EXPECT_EQ(OldestSegment(root, 1, kSize).value(), 1u);
-  std::filesystem::remove_all(root);
 }
 
 }  // namespace

@@ -112,7 +112,7 @@ void World::Do(Node& node, const Checkpoint& a) {
 }
 
 void World::Do(Node& node, const DemoteRestart&) {
-  coverage_.Count("demoted");
+  coverage_.Hit(Point::kDemoted);
   TimeNs down = Ms(100, 600);
   After(1 * kMs, node, Domain::kPg, [this, &node, down] { PgCrash(node, down); });
 }
@@ -146,7 +146,7 @@ void World::Do(Node& node, const Reclone& a) {
 }
 
 void World::Do(Node& node, const MarkForeignTimeline& a) {
-  node.foreign = a.timeline;
+  node.foreign = bugs_.foreign_forgotten ? Timeline() : a.timeline;
 }
 
 void World::Do(Node& node, const AcceptDataDirectory&) {

@@ -36,7 +36,7 @@ void World::CommitGlobally(const raft::Entry& entry) {
   Appointment was = global_.appointment();
   uint64_t version = global_.created() ? global_.rule().version : 0;
   ApplyResult result = global_.ApplyEncoded(entry.index.value(), entry.data);
-  if (options_.trace) {
+  if (trace_) {
     Result<Command> command = DecodeCommand(entry.data);
     Trace("committed " + ToString(command.value()) +
           (result.status.ok() ? "" : " REFUSED " + result.status.ToString()));
@@ -46,10 +46,10 @@ void World::CommitGlobally(const raft::Entry& entry) {
   }
   NoteCommitted(was, was_epoch, was_settled);
   if (!global_.recruiting()) {
-    rule_of_[global_.rule().epoch.number] = global_.rule();
+    rule_of_[global_.rule().epoch] = global_.rule();
   }
   if (global_.rule().version != version) {
-    coverage_.Count("rule changed");
+    coverage_.Hit(Point::kRuleChanged);
     CheckRule(At(global_.rule().primary));
   }
 }
@@ -57,29 +57,30 @@ void World::CommitGlobally(const raft::Entry& entry) {
 void World::NoteCommitted(const Appointment& was, Epoch was_epoch, bool was_settled) {
   longest_lease_ = std::max(longest_lease_, global_.longest_lease());
   if (global_.highest_epoch() != was_epoch) {
-    revoked_at_[was_epoch.number] = now_;
-    accepted_loss_ = accepted_loss_ || (global_.recruiting() && global_.recruiting()->accept_loss);
+    revoked_at_[was_epoch] = now_;
+    accepted_loss_ = accepted_loss_ || (global_.recruiting() && global_.recruiting()->accept_loss &&
+                                        global_.recruiting()->reason != Reason::kForceQuorum);
     if (global_.recruiting()) {
-      coverage_.Count(std::string("revoke: ") + ToString(global_.recruiting()->reason));
+      HitRevoke(coverage_, global_.recruiting()->reason);
     }
   }
   const Appointment& app = global_.appointment();
   if (app.timeline != was.timeline) {
     leave_.insert({app.boot.value(), app.timeline.value()});
-    coverage_.Count(app.epoch == was.epoch ? "resumed" : "appointed");
+    coverage_.Hit(app.epoch == was.epoch ? Point::kResumed : Point::kAppointed);
     if (app.epoch != was.epoch && !was.settled) {
-      coverage_.Count("appointment superseded");
+      coverage_.Hit(Point::kAppointmentSuperseded);
     }
   }
   if (global_.recruiting() && global_.recruiting()->fetch) {
-    coverage_.Count("tail fetched before appointment");
+    coverage_.Hit(Point::kTailFetched);
   }
   if (app.settled && !global_.recruiting() && !was_settled && app.boot) {
     CheckSettled();
   }
   for (Node& node : nodes_) {
     if (!node.left && node.id.value() <= joined_ && global_.FindMember(node.id) == nullptr) {
-      coverage_.Count("member forgotten");
+      coverage_.Hit(Point::kMemberForgotten);
       node.left = true;
       AfterWorld(kMs, [this, &node] { SwitchOff(node); });
     }
@@ -89,7 +90,7 @@ void World::NoteCommitted(const Appointment& was, Epoch was_epoch, bool was_sett
 
 // A commit is acknowledged only when n voters besides the primary hold it.
 void World::CheckQuorum(const Node& node, uint64_t row) {
-  auto rule = rule_of_.find(node.pg.list.epoch.number);
+  auto rule = rule_of_.find(node.pg.list.epoch);
   if (rule == rule_of_.end()) {
     return;
   }
@@ -106,7 +107,7 @@ void World::CheckQuorum(const Node& node, uint64_t row) {
 
 // S4: no commit starts later than one lease after its epoch was revoked.
 void World::CheckCommitStart(const Node& node) {
-  auto revoked = revoked_at_.find(node.pg.list.epoch.number);
+  auto revoked = revoked_at_.find(node.pg.list.epoch);
   TimeNs margin = global_.settings().clock_drift_margin;
   if (revoked != revoked_at_.end() && now_ > revoked->second + longest_lease_ + margin) {
     Fail("S4: node " + std::to_string(node.id.value()) + " starts a commit after its lease");
@@ -118,7 +119,7 @@ void World::CheckCommitStart(const Node& node) {
 }
 
 void World::CheckAcknowledged(const Node& node, uint64_t row) {
-  coverage_.Count("commit acknowledged");
+  coverage_.Hit(Point::kCommitAcknowledged);
   bool loss_allowed = LossAllowed();
   if (!loss_allowed) {
     CheckQuorum(node, row);
@@ -135,7 +136,7 @@ void World::CheckAcknowledged(const Node& node, uint64_t row) {
            std::to_string(row) + " outside the later history");
     }
   } else if (settled_) {
-    coverage_.Count("late acknowledgement of the old primary");
+    coverage_.Hit(Point::kLateAcknowledgement);
   }
   if (!loss_allowed) {
     must_last_.insert(row);
@@ -146,6 +147,11 @@ void World::CheckAcknowledged(const Node& node, uint64_t row) {
 void World::CheckSettled() {
   const Appointment& app = global_.appointment();
   const Node& node = At(app.node);
+  if (majority_lost_ && app.epoch.generation > 1) {
+    // From here on S1 holds anew.
+    majority_lost_ = false;
+    must_last_.clear();
+  }
   settled_ = app.node;
   first_ack_of_settled_ = false;
   std::unordered_set<uint64_t> rows;
@@ -214,8 +220,9 @@ std::string World::CheckEnd() {
     }
   }
   for (const Node& a : nodes_) {
-    bool same = !a.up || a.cluster->applied_index() != global_.applied_index() ||
-                a.cluster->Snapshot() == global_.Snapshot();
+    std::shared_ptr<const ClusterState> applied = a.raft.machine->published();
+    bool same = !a.up || applied->applied_index() != global_.applied_index() ||
+                applied->Snapshot() == global_.Snapshot();
     if (!same) {
       return "node " + std::to_string(a.id.value()) + " applied the same entries differently";
     }

@@ -36,37 +36,42 @@ bool World::Calm() {
     until = std::max({until, node.worker_paused_until, node.pg_paused_until});
   }
   RunUntil(until + 500 * kMs);
-  return RunUntil(now_ + options_.patience, [this] { return AllJoined(); });
+  // The witness too, and whoever has just come back has heard from a leader: a fault on top of an
+  // absent Raft voter is two faults.
+  auto heard = [](const Node& node) { return node.left || (node.up && node.raft.current); };
+  return RunUntil(now_ + kPatience, [this, heard] {
+    return AllJoined() && std::all_of(nodes_.begin(), nodes_.end(), heard);
+  });
 }
 
 // The fault, then a new primary that clients can use in time, then everybody back.
 void World::CheckFigures() {
-  bool calm = options_.figures && Calm();
+  bool calm = bugs_.figures && Calm();
   Node* primary = SettledPrimary();
   bool can_fail_over = calm && primary != nullptr && global_.rule().voters.size() >= 2 &&
-                       VotersOf(*primary).current.size() >= 3 && global_.setting_values().empty();
+                       primary->raft.machine->voters().current.size() >= 3 &&
+                       global_.setting_values().empty();
   if (!violation_.empty() || !can_fail_over) {
     return;
   }
   TimeNs began = now_;
   TimeNs allowed = kAfterSilence;
-  std::string what;
-  uint64_t elections = Elections();
+  Point what = Point::kFigureStopped;
   switch (rng_.Below(3)) {
     case 0:
-      what = "kill -9 of the primary's node";
+      what = Point::kFigureKilled;
       allowed = kAfterKill;
       KillNode(*primary, 4000 * kMs);
       break;
     case 1:
-      what = "primary cut off";
+      what = Point::kFigureCutOff;
       CutOff(*primary, 4000 * kMs);
       break;
     default:
-      what = "primary's node stopped";
       primary->worker_paused_until = primary->pg_paused_until = now_ + 4000 * kMs;
   }
-  Trace("figure: " + what);
+  Trace(Name(what));
+  uint64_t elections = Elections();  // of those that are left: a dead node counts no more
   bool in_time = RunUntil(began + allowed + kSplitVote, [this, primary] {
     Node* next = SettledPrimary();
     return next != nullptr && next != primary;
@@ -74,18 +79,15 @@ void World::CheckFigures() {
   TimeNs outage = now_ - began;
   allowed += Elections() > elections + 1 ? kSplitVote : 0;
   if (violation_.empty() && (!in_time || outage > allowed)) {
-    Fail("figure: " + what + ": writes stood still for " + std::to_string(outage / kMs) + " ms" +
-         (in_time ? "" : " and longer: " + Describe()));
+    Fail(std::string(Name(what)) + ": writes stood still for " + std::to_string(outage / kMs) +
+         " ms" + (in_time ? "" : " and longer: " + Describe()));
     return;
   }
-  const char* class_of = outage <= allowed / 2 ? "half of" : "all of";
-  coverage_.Count("figure: " + what + " used " + class_of + " the time");
-  TimeNs& worst = coverage_.worst[what];
-  worst = std::max(worst, outage);
+  coverage_.HitFigure(what, outage);
   RunUntil(began + 5000 * kMs);
-  if (violation_.empty() && !RunUntil(now_ + options_.patience, [this] { return AllJoined(); }) &&
+  if (violation_.empty() && !RunUntil(now_ + kPatience, [this] { return AllJoined(); }) &&
       violation_.empty()) {
-    Fail("not healed after " + what + ": " + Describe());
+    Fail(std::string("not healed after ") + Name(what) + ": " + Describe());
   }
 }
 
@@ -95,7 +97,12 @@ std::string World::Describe() {
     text += std::to_string(node.id.value()) + ": " +
             (node.up && node.agent ? std::string(ToString(node.agent->state())) : "down") + " " +
             ToString(node.pg.state) + " " + (node.agent ? node.agent->detail() : "");
-    text += IsLeader(node) ? ", raft leader, waits for \"" + node.waiting_for + "\"" : "";
+    if (IsLeader(node)) {
+      RaftView view = ViewRaft(node);
+      text += ", raft leader, waits for \"" + node.waiting_for + "\", " +
+              raft::ToString(node.raft.core->configuration()) +
+              (view.change_pending ? ", changing" : "") + (view.caught_up ? "" : ", behind");
+    }
     text += node.worker_paused_until > now_ ? ", stopped\n" : "\n";
   }
   return text;

@@ -4,6 +4,7 @@
 // checkpoint).
 #include <algorithm>
 
+#include "bgworkers/failover/bug.h"
 #include "bgworkers/failover/sim/world.h"
 
 namespace pgquorum::failover::sim {
@@ -54,7 +55,7 @@ void World::PgStop(Node& node) {
   PgDisconnect(node);
   ++pg.life;
   for ([[maybe_unused]] const Commit& commit : pg.commits) {
-    coverage_.Count("commit unknown");
+    coverage_.Hit(Point::kCommitUnknown);
   }
   pg.commits.clear();
   pg.wal.resize(pg.durable);
@@ -95,6 +96,15 @@ void World::PgStart(Node& node, TimeNs delay) {
     pg.state = PgState::kStandby;
     pg.replayed = pg.wal.size();
     pg.boot_end = PgEnd(node);
+    node.mark_compared = false;
+    if (node.restored && pg.replayed > 1) {
+      // A standby runs before replay has ended, and what it is shows only then.
+      --pg.replayed;
+      After(static_cast<TimeNs>(rng_.Between(10, 500)) * kMs, node, Domain::kPg, [this, &node] {
+        node.pg.replayed = node.pg.wal.size();
+        PumpSoon(node);
+      });
+    }
     PumpSoon(node);
   });
 }
@@ -153,7 +163,7 @@ void World::PgConnect(Node& node) {
   const std::vector<Record>& theirs = upstream.pg.wal;
   std::size_t common = CommonPrefix(pg.wal, theirs);
   if (common < upstream.pg.recycled) {
-    coverage_.Count("streaming refused: WAL recycled");
+    coverage_.Hit(Point::kWalRecycledRefused);
     pg.stream_error = StreamError::kWalRecycled;
     PumpSoon(node);
     return;
@@ -166,7 +176,7 @@ void World::PgConnect(Node& node) {
   bool diverged = common < std::min<std::size_t>(pg.wal.size(), upstream.pg.durable);
   if (diverged) {
     // The stock server takes it and believes its old, higher position.
-    coverage_.Count("diverged standby connected");
+    coverage_.Hit(Point::kDivergedConnected);
     sender.sent = theirs.size() + 1'000'000;
     sender.flushed = PgEnd(node);
     pg.receive_lsn = PgEnd(node);
@@ -307,9 +317,9 @@ void World::ClientWrite(Node& node) {
     return;
   }
   bool allowed = pg.gate && pg.admission == Admission::kClients &&
-                 (pg.deadline > Clock(node) || options_.bugs.agent.ignore_lease);
+                 (pg.deadline > Clock(node) || PGQUORUM_FAILOVER_BUG(kIgnoreLease));
   if (!allowed) {
-    coverage_.Count("write refused by the gate");
+    coverage_.Hit(Point::kWriteRefused);
     return;
   }
   CheckCommitStart(node);
@@ -333,7 +343,7 @@ void World::ClientWrite(Node& node) {
       }
       PgFlush(node);
       if (node.pg.list.g == 0 && node.pg.deadline <= Clock(node)) {
-        coverage_.Count("commit too late for its lease");
+        coverage_.Hit(Point::kCommitTooLate);
         node.pg.commits.erase(commit);
         return;
       }
@@ -354,6 +364,7 @@ void World::PgPromote(Node& node, Timeline timeline, bool by_hand) {
     }
     CheckPromotion(node, timeline);
     node.ordered = timeline;
+    node.foreign = Timeline();
   }
   PgDisconnect(node);
   pg.state = PgState::kPromoting;
@@ -372,7 +383,7 @@ void World::PgRepair(Node& node, NodeId source, bool rewind) {
   if (!node.up) {
     return;
   }
-  coverage_.Count(rewind ? "rewind" : "re-clone");
+  coverage_.Hit(rewind ? Point::kRewind : Point::kReclone);
   if (!node.repair_interrupted && !node.foreign) {
     node.pg.backup = node.pg.wal;
   }
@@ -400,7 +411,7 @@ void World::PgRepairEnd(Node& node, NodeId source_id, bool rewind) {
   bool blind = rewind && (source.pg.checkpointed != theirs ||
                           (!pg.wal.empty() && pg.wal.back().timeline == theirs));
   if (!reached) {
-    coverage_.Count("repair interrupted");
+    coverage_.Hit(Point::kRepairInterrupted);
     ++node.repair_attempts;
     if (!blind) {
       pg.wal.resize(rewind ? CommonPrefix(pg.wal, source.pg.wal) : 1);

@@ -1,14 +1,15 @@
-// The worker's Raft: the shipped core over a model of its disk, carried out in the order that
-// raftlog/README.md demands. What the worker's state machine remembers of its log (memberships,
-// revokes) is kept here as it is there.
-#include <algorithm>
-
-#include "base/bytes.h"
+// The worker's Raft: the shipped core and the shipped state machine over a model of the disk,
+// carried out in the order that raftlog/README.md demands and raft::Host keeps.
 #include "base/crc32c.h"
 #include "bgworkers/failover/sim/world.h"
 #include "raftlog/codec.h"
 
 namespace pgquorum::failover::sim {
+
+using consensus::ClusterMachine;
+using consensus::FromRaft;
+using consensus::ToRaft;
+
 namespace {
 
 // Coarser than the worker's, to save events; in time the defaults of the settings.
@@ -17,18 +18,6 @@ constexpr uint32_t kElectionTicks = 20;
 constexpr uint32_t kHeartbeatTicks = 2;
 constexpr TimeNs kReadRetry = 200 * kMs;
 
-raft::NodeId RaftId(NodeId node) {
-  return raft::NodeId(node.value());
-}
-
-std::vector<NodeId> FromRaft(const std::vector<raft::NodeId>& ids) {
-  std::vector<NodeId> nodes;
-  for (raft::NodeId id : ids) {
-    nodes.emplace_back(id.value());
-  }
-  return nodes;
-}
-
 }  // namespace
 
 void World::RaftStart(Node& node) {
@@ -36,15 +25,17 @@ void World::RaftStart(Node& node) {
   std::unique_ptr<raft::test::ModelDisk> disk = std::move(r.disk);
   r = RaftNode();
   r.disk = std::move(disk);
+  r.machine = std::make_unique<ClusterMachine>();
+  node.cluster = r.machine->published();
   if (!r.disk) {
     raft::Configuration founder;
-    founder.voters = {RaftId(node.id)};
+    founder.voters = {ToRaft(node.id)};
     r.disk = node.id == NodeId(1)
                  ? std::make_unique<raft::test::ModelDisk>(raft::BootstrapLog(founder, ""))
                  : std::make_unique<raft::test::ModelDisk>();
   }
   raft::Options options;
-  options.id = RaftId(node.id);
+  options.id = ToRaft(node.id);
   options.seed = rng_.Next();
   options.tick_ns = static_cast<uint64_t>(kTick);
   options.election_ticks = kElectionTicks;
@@ -54,7 +45,9 @@ void World::RaftStart(Node& node) {
     RaftRestore(node);
   }
   for (const raft::Entry& entry : r.disk->entries()) {
-    RaftNote(node, entry);
+    if (entry.index > r.disk->snapshot().index) {
+      r.machine->NoteAppended(entry);
+    }
   }
   Result<std::unique_ptr<raft::Core>> core =
       raft::Core::Create(options, r.disk->Recover(), *r.disk);
@@ -129,17 +122,14 @@ void World::RaftSend(Node& node, const raft::Message& message) {
 void World::RaftCarry(Node& node, raft::Output& out) {
   RaftNode& r = node.raft;
   if (out.persist) {
-    if (!out.persist->entries.empty()) {
-      uint64_t first = out.persist->entries.front().index.value();
-      std::erase_if(r.memberships, [first](uint64_t index) { return index >= first; });
-    }
-    for (const raft::Entry& entry : out.persist->entries) {
-      RaftNote(node, entry);
-    }
+    RaftNote(node, *out.persist);
+  }
+  if (out.leadership) {
+    r.machine->NoteLeadership(*out.leadership);
   }
   if (out.leadership && out.leadership->role == raft::Role::kLeader) {
     r.leader_since = now_;
-    coverage_.Count("raft leader elected");
+    coverage_.Hit(Point::kRaftLeader);
     Trace("raft leader " + std::to_string(node.id.value()) + " term " +
           std::to_string(out.leadership->term.value()));
   }
@@ -166,16 +156,16 @@ void World::RaftCarry(Node& node, raft::Output& out) {
     });
   }
   if (out.restore) {
-    coverage_.Count("raft snapshot installed");
+    coverage_.Hit(Point::kRaftSnapshotInstalled);
     RaftRestore(node);
   }
   for (const raft::Entry& entry : out.committed) {
     RaftApply(node, entry);
   }
   if (!out.committed.empty()) {
-    r.core->Applied(out.committed.back().index);
+    r.machine->NoteApplied(out.committed.back());
     r.applied = out.committed.back().index.value();
-    r.applied_term = out.committed.back().term.value();
+    r.core->Applied(out.committed.back().index);
     RaftSnapshot(node);
   }
   for (const raft::ReadResult& read : out.reads) {
@@ -215,25 +205,27 @@ void World::RaftSync(Node& node) {
   });
 }
 
-// Before an entry may be acknowledged.
-void World::RaftNote(Node& node, const raft::Entry& entry) {
+// What the machine is told of the log, before anything may be acknowledged.
+void World::RaftNote(Node& node, const raft::Persist& persist) {
   RaftNode& r = node.raft;
-  if (entry.type == raft::EntryType::kConfig) {
-    r.memberships.push_back(entry.index.value());
-  } else if (entry.type == raft::EntryType::kCommand) {
-    r.revoked = std::max(r.revoked, RevokedEpochOf(entry.data));
+  if (persist.install_snapshot) {
+    r.machine->NoteTruncated(raft::Index(r.applied + 1));
+  }
+  if (!persist.entries.empty()) {
+    r.machine->NoteTruncated(persist.entries.front().index);
+  }
+  for (const raft::Entry& entry : persist.entries) {
+    r.machine->NoteAppended(entry);
   }
 }
 
 void World::RaftApply(Node& node, const raft::Entry& entry) {
-  RaftNode& r = node.raft;
-  uint64_t index = entry.index.value();
   CommitGlobally(entry);
   if (entry.type == raft::EntryType::kConfig) {
-    r.base_membership = index;
-    std::erase_if(r.memberships, [index](uint64_t i) { return i <= index; });
+    raft::ConfigEntry config = raft::DecodeConfigEntry(entry.data).value();
+    node.raft.machine->ApplyConfiguration(entry.index, config.configuration, config.context);
   } else if (entry.type == raft::EntryType::kCommand) {
-    [[maybe_unused]] ApplyResult result = node.cluster->ApplyEncoded(index, entry.data);
+    node.raft.machine->Apply(entry);
   }
 }
 
@@ -242,13 +234,10 @@ void World::RaftSnapshot(Node& node) {
   if (snapshot_entries_ == 0 || r.applied - r.disk->snapshot().index.value() < snapshot_entries_) {
     return;
   }
-  ByteWriter out;
-  out.U64(r.base_membership);
-  out.Raw(node.cluster->Snapshot());
-  std::string data = std::move(out).Take();
+  std::string data = r.machine->Snapshot();
   raft::SnapshotMeta meta;
   meta.index = raft::Index(r.applied);
-  meta.term = raft::Term(r.applied_term);
+  meta.term = r.core->log().TermAt(meta.index);
   meta.configuration = r.core->ConfigurationAt(meta.index);
   meta.size = data.size();
   meta.checksum = Crc32c(data);
@@ -259,41 +248,18 @@ void World::RaftSnapshot(Node& node) {
     r.core->Compact(raft::Index(r.applied - keep));
     r.disk->Compact(raft::Index(r.applied - keep));
   }
-  coverage_.Count("raft snapshot taken");
+  coverage_.Hit(Point::kRaftSnapshotTaken);
 }
 
 // The state machine becomes the disk's snapshot.
 void World::RaftRestore(Node& node) {
   RaftNode& r = node.raft;
-  ByteReader in(r.disk->snapshot_data());
-  r.base_membership = in.U64();
-  r.memberships.clear();
-  Result<ClusterState> state =
-      ClusterState::Restore(std::string_view(r.disk->snapshot_data())
-                                .substr(r.disk->snapshot_data().size() - in.remaining()));
-  if (!state.ok()) {
-    Fail("a snapshot does not restore: " + state.status().ToString());
+  Status status = r.machine->Restore(r.disk->snapshot(), r.disk->snapshot_data());
+  if (!status.ok()) {
+    Fail("a snapshot does not restore: " + status.ToString());
     return;
   }
-  node.cluster = std::move(state).value();
-  if (options_.bugs.local_timelines) {
-    node.cluster->LeaveTimelinesToPostgres();
-  }
   r.applied = r.disk->snapshot().index.value();
-  r.applied_term = r.disk->snapshot().term.value();
-  // What came inside a snapshot counts like an entry of the log.
-  if (node.cluster->created()) {
-    r.revoked = std::max(r.revoked, node.cluster->highest_epoch());
-  }
-}
-
-uint64_t World::MembershipVersion(const Node& node) const {
-  return node.raft.memberships.empty() ? node.raft.base_membership : node.raft.memberships.back();
-}
-
-Voters World::VotersOf(const Node& node) const {
-  const raft::Configuration& now = node.raft.core->configuration();
-  return {MembershipVersion(node), FromRaft(now.voters), FromRaft(now.outgoing)};
 }
 
 bool World::IsLeader(const Node& node) const {
@@ -302,17 +268,11 @@ bool World::IsLeader(const Node& node) const {
 
 RaftView World::ViewRaft(const Node& node) const {
   const raft::Core& core = *node.raft.core;
-  RaftView view;
-  view.term = core.term().value();
-  view.caught_up = IsLeader(node) && node.raft.applied_term == view.term;
+  RaftView view = node.raft.machine->View(IsLeader(node), core.term());
   view.leader_since = Clock(node) - (now_ - node.raft.leader_since);
-  view.voters = VotersOf(node);
-  view.learners = FromRaft(core.configuration().learners);
-  view.change_pending =
-      core.configuration().joint() || view.voters.version > core.log().commit().value();
   view.last_index = core.log().last().value();
   for (const auto& [id, progress] : core.progress()) {
-    view.match[NodeId(id.value())] = progress.match.value();
+    view.match[FromRaft(id)] = progress.match.value();
   }
   return view;
 }
@@ -334,33 +294,8 @@ void World::RaftPropose(Node& node, const Command& command) {
 }
 
 void World::RaftChangeMembers(Node& node, const RaftChange& change) {
-  raft::ConfigChange wanted;
-  wanted.node = RaftId(change.node);
-  const Member* member = node.cluster->FindMember(change.node);
-  switch (change.kind) {
-    case RaftChange::Kind::kAddLearner:
-      wanted.kind = raft::ChangeKind::kAddLearner;
-      break;
-    case RaftChange::Kind::kPromote:
-      wanted.kind = member != nullptr && !member->data() ? raft::ChangeKind::kAddWitness
-                                                         : raft::ChangeKind::kAddVoter;
-      break;
-    case RaftChange::Kind::kRemove:
-      wanted.kind = raft::ChangeKind::kRemove;
-      break;
-  }
-  [[maybe_unused]] auto position = node.raft.core->ProposeConfig({wanted}, "");
-  RaftPump(node);
-}
-
-// A planned switchover restarts the old primary's worker: the leadership goes to the target before.
-void World::RaftHandOver(Node& node) {
-  const FailoverRequest* request = node.cluster->PendingRequest();
-  if (request == nullptr || request->verb.kind != RequestKind::kSwitchover ||
-      node.cluster->recruiting() || node.cluster->rule().primary != node.id) {
-    return;
-  }
-  [[maybe_unused]] Status status = node.raft.core->TransferLeadership(RaftId(request->verb.target));
+  std::vector<raft::ConfigChange> wanted = {ToRaft(change, *node.cluster)};
+  [[maybe_unused]] auto position = node.raft.core->ProposeConfig(wanted, "");
   RaftPump(node);
 }
 

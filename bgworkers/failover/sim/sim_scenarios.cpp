@@ -1,6 +1,7 @@
 // Faults of several steps, aimed at the moments that matter.
 #include <algorithm>
 
+#include "bgworkers/failover/bug.h"
 #include "bgworkers/failover/sim/world.h"
 
 namespace pgquorum::failover::sim {
@@ -226,7 +227,7 @@ bool World::FaultStuckSwitchover(Node&, Node& target) {
         return pending != nullptr && pending->draining;
       },
       [this, primary, &target] {
-        coverage_.Count("switchover interrupted");
+        coverage_.Hit(Point::kSwitchoverInterrupted);
         CutRaftPort(target, Ms(1100, 2000));
         Cut(*primary, target, Ms(1100, 2000));
         Cut(target, *primary, Ms(1100, 2000));
@@ -256,7 +257,7 @@ bool World::FaultPointedByHand(Node& node, Node& other) {
       8000 * kMs, [this] { return DivergedVoter() != nullptr; },
       [this] {
         Node& victim = *DivergedVoter();
-        coverage_.Count("diverged voter pointed at the primary");
+        coverage_.Hit(Point::kDivergedPointed);
         Trace("pointed by hand " + std::to_string(victim.id.value()) + " as " + victim.pg.name);
         victim.pg.upstream = global_.appointment().node;
         victim.pg.upstream_timeline = Timeline();
@@ -265,6 +266,55 @@ bool World::FaultPointedByHand(Node& node, Node& other) {
         PumpSoon(victim);
       });
   return FaultLongTail(node, other);
+}
+
+// Every standby is promoted by hand, and then the primary is asked to go.
+bool World::FaultAllDiverged(Node&, Node&) {
+  if (SettledPrimary() == nullptr || Standbys().empty()) {
+    return false;
+  }
+  for (Node* standby : Standbys()) {
+    InChaos(Ms(1, 300), [this, standby] { PgPromote(*standby, Timeline(), true); });
+  }
+  InChaos(Ms(200, 2500), [this] { RequestVerb(true, false); });
+  return true;
+}
+
+// Of the standbys only this one hears from the primary in time.
+void World::KeepUp(const Node& primary, const Node& holder) {
+  for (Node* standby : Standbys()) {
+    if (standby != &holder) {
+      Slow(primary, *standby, 3000 * kMs, 700 * kMs);
+    }
+  }
+}
+
+// The standby that alone has the newest rows is promoted by hand, and the primary dies before
+// anybody could repair it. Later the next primary dies too, and again only one has the newest rows.
+bool World::FaultForeignTail(Node&, Node&) {
+  Node* primary = SettledPrimary();
+  std::vector<Node*> standbys = Standbys();
+  if (primary == nullptr || standbys.empty()) {
+    return false;
+  }
+  Node& holder = *standbys[rng_.Below(standbys.size())];
+  KeepUp(*primary, holder);
+  Epoch epoch = global_.highest_epoch();
+  InChaos(Ms(150, 400), [this, &holder] { PgPromote(holder, Timeline(), true); });
+  InChaos(Ms(450, 900), [this, primary] { KillNode(*primary, Ms(500, 2500)); });
+  auto joined = [this, epoch] {
+    return global_.highest_epoch() != epoch && SettledPrimary() != nullptr && AllJoined();
+  };
+  Once(9000 * kMs, joined, [this] {
+    Node& next = *SettledPrimary();
+    std::vector<Node*> left = Standbys();
+    if (left.empty()) {
+      return;
+    }
+    KeepUp(next, *left[rng_.Below(left.size())]);
+    InChaos(Ms(200, 600), [this, &next] { KillNode(next, Ms(2000, 5000)); });
+  });
+  return true;
 }
 
 // An old primary has been rewound and is a voter again. Then somebody restores what it was before,
@@ -300,10 +350,10 @@ bool World::FaultOldBackup(Node&, Node&) {
     old->pg.durable = old->pg.wal.size();
     Timeline then = old->pg.wal.back().timeline;
     old->pg.name = StandbyName(global_.NameOf(old->id),
-                               options_.bugs.agent.names_without_timeline ? Timeline() : then);
+                               PGQUORUM_FAILOVER_BUG(kNamesWithoutTimeline) ? Timeline() : then);
     old->restored = true;
     Once(3000 * kMs, waits, [this, old] {
-      coverage_.Count("old backup pointed at the primary");
+      coverage_.Hit(Point::kOldBackupPointed);
       old->pg.upstream = global_.appointment().node;
       PgConnect(*old);
       PumpSoon(*old);

@@ -13,13 +13,9 @@ void World::WorkerStart(Node& node) {
   node.worker_id = ++unique_;
   node.sequence = 0;
   node.peers.clear();
-  node.cluster.emplace();
-  if (options_.bugs.local_timelines) {
-    node.cluster->LeaveTimelinesToPostgres();
-  }
-  node.agent.emplace(node.id, options_.bugs.agent);
-  node.coordinator.emplace(node.id, options_.bugs.coordinator);
-  node.lease.emplace(node.id, options_.bugs.lease);
+  node.agent.emplace(node.id);
+  node.coordinator.emplace(node.id);
+  node.lease.emplace(node.id);
   node.coordinated_term = 0;
   node.pump_due = false;
   node.wake_at = kNever;
@@ -29,9 +25,10 @@ void World::WorkerStart(Node& node) {
 
 void World::WorkerStop(Node& node) {
   if (node.agent) {
-    for (std::size_t i = 0; i < node.agent->taken().size(); ++i) {
-      coverage_.transitions[i] += node.agent->taken()[i];
-    }
+    coverage_.HitRows(node.agent->taken());
+  }
+  if (bugs_.pledge_not_durable) {
+    node.pledge = Epoch();
   }
   ++node.life;
   node.up = false;
@@ -105,7 +102,7 @@ void World::PumpSoon(Node& node) {
   });
 }
 
-LocalFacts World::Facts(const Node& node) {
+LocalFacts World::Facts(Node& node) {
   LocalFacts f;
   f.witness = node.witness;
   if (node.witness) {
@@ -120,6 +117,7 @@ LocalFacts World::Facts(const Node& node) {
   f.upstream = pg.upstream;
   f.upstream_timeline = pg.upstream_timeline;
   f.receiver_running = pg.connection != 0;
+  f.receiver_streaming = f.receiver_running;
   f.receive_timeline = pg.receive_timeline;
   f.receive_lsn = Lsn(pg.receive_lsn);
   f.receive_age_ms =
@@ -147,7 +145,8 @@ LocalFacts World::Facts(const Node& node) {
   f.repair_attempts = node.repair_attempts;
   f.foreign_timeline = node.foreign;
   f.ordered_timeline = node.ordered;
-  f.restored = node.restored;
+  node.mark_compared = node.mark_compared || f.replay_settled;
+  f.restored = node.restored && node.mark_compared && !bugs_.no_mark;
   f.wal_writable = !pg.disk_full;
   f.quarantine = node.quarantine;
   if (now_ - node.stalled_at < 1000 * kMs) {
@@ -176,7 +175,8 @@ void World::Pump(Node& node) {
 }
 
 TimeNs World::StepAgent(Node& node, TimeNs clock) {
-  Voters voters = VotersOf(node);
+  node.cluster = node.raft.machine->published();
+  Voters voters = node.raft.machine->voters();
   LocalFacts facts = Facts(node);
   const Settings& settings = node.cluster->settings();
   if (node.lease->wanted() || facts.pg != PgState::kPrimary) {
@@ -227,8 +227,10 @@ TimeNs World::StepCoordinator(Node& node, TimeNs clock) {
   for (const RaftChange& change : out.raft_changes) {
     RaftChangeMembers(node, change);
   }
-  if (node.cluster->created()) {
-    RaftHandOver(node);
+  if (out.hand_over) {
+    [[maybe_unused]] Status status =
+        node.raft.core->TransferLeadership(consensus::ToRaft(out.hand_over));
+    RaftPump(node);
   }
   return out.wake_at;
 }
@@ -254,7 +256,7 @@ void World::SendReport(Node& node) {
 }
 
 void World::SendLease(Node& node, const LeaseRequest& request) {
-  Voters voters = VotersOf(node);
+  Voters voters = node.raft.machine->voters();
   std::set<NodeId> asked(voters.current.begin(), voters.current.end());
   asked.insert(voters.outgoing.begin(), voters.outgoing.end());
   for (NodeId voter : asked) {
@@ -263,8 +265,8 @@ void World::SendLease(Node& node, const LeaseRequest& request) {
       if (!peer.up) {
         return;
       }
-      Epoch revoked = options_.bugs.lease.grant_after_revoke ? Epoch() : peer.raft.revoked;
-      LeaseGrant grant = Grant(peer.id, request, revoked, VotersOf(peer));
+      Epoch revoked = peer.raft.machine->revoked();
+      LeaseGrant grant = Grant(peer.id, request, revoked, peer.raft.machine->voters());
       Send(peer, node, Domain::kWorker, [this, &node, grant] {
         node.lease->OnGrant(grant, Clock(node));
         PumpSoon(node);

@@ -6,88 +6,8 @@
 
 namespace pgquorum::failover::sim {
 
-void Coverage::Add(const Coverage& other) {
-  for (const auto& [what, count] : other.counters) {
-    counters[what] += count;
-  }
-  for (const auto& [what, time] : other.worst) {
-    worst[what] = std::max(worst[what], time);
-  }
-  transitions.resize(std::max(transitions.size(), other.transitions.size()));
-  for (std::size_t i = 0; i < other.transitions.size(); ++i) {
-    transitions[i] += other.transitions[i];
-  }
-}
-
-std::vector<std::string> Untried(const Coverage& coverage) {
-  std::vector<std::string> untried;
-  for (const std::string& fault : World::FaultNames()) {
-    if (!coverage.counters.contains(fault)) {
-      untried.push_back(fault);
-    }
-  }
-  for (std::size_t i = 0; i < Agent::Transitions().size(); ++i) {
-    const Transition& row = Agent::Transitions()[i];
-    // A worker never outlives its server here; the unit tests take that row.
-    bool reachable = row.from != AgentState::kAny || row.to != AgentState::kStarting;
-    if (reachable && (i >= coverage.transitions.size() || coverage.transitions[i] == 0)) {
-      untried.push_back(std::string(ToString(row.from)) + ": " + row.condition);
-    }
-  }
-  return untried;
-}
-
-namespace {
-struct NamedBug {
-  const char* name;
-  bool* (*field)(Bugs&);
-};
-const NamedBug kBugs[] = {
-    {"no_pledge", [](Bugs& b) { return &b.agent.no_pledge; }},
-    {"position_before_stop", [](Bugs& b) { return &b.agent.position_before_stop; }},
-    {"receive_lsn_as_position", [](Bugs& b) { return &b.agent.receive_lsn_as_position; }},
-    {"connect_before_compare", [](Bugs& b) { return &b.agent.connect_before_compare; }},
-    {"obey_stale_appointment", [](Bugs& b) { return &b.agent.obey_stale_appointment; }},
-    {"empty_list_on_fence", [](Bugs& b) { return &b.agent.empty_list_on_fence; }},
-    {"repair_in_set", [](Bugs& b) { return &b.agent.repair_in_set; }},
-    {"resume_without_boot", [](Bugs& b) { return &b.agent.resume_without_boot; }},
-    {"serve_before_settled", [](Bugs& b) { return &b.agent.serve_before_settled; }},
-    {"ignore_lease", [](Bugs& b) { return &b.agent.ignore_lease; }},
-    {"names_without_timeline", [](Bugs& b) { return &b.agent.names_without_timeline; }},
-    {"longest_wal_wins", [](Bugs& b) { return &b.coordinator.longest_wal_wins; }},
-    {"recruit_off_by_one", [](Bugs& b) { return &b.coordinator.recruit_off_by_one; }},
-    {"settle_without_barrier", [](Bugs& b) { return &b.coordinator.settle_without_barrier; }},
-    {"no_lease_wait", [](Bugs& b) { return &b.coordinator.no_lease_wait; }},
-    {"only_last_rule", [](Bugs& b) { return &b.coordinator.only_last_rule; }},
-    {"rule_without_confirmation", [](Bugs& b) { return &b.coordinator.rule_without_confirmation; }},
-    {"lease_from_reply", [](Bugs& b) { return &b.lease.count_from_reply; }},
-    {"grant_after_revoke", [](Bugs& b) { return &b.lease.grant_after_revoke; }},
-    {"local_timelines", [](Bugs& b) { return &b.local_timelines; }},
-};
-}  // namespace
-
-bool SetBug(Bugs& bugs, const std::string& name) {
-  for (const NamedBug& bug : kBugs) {
-    if (name == bug.name) {
-      *bug.field(bugs) = true;
-      return true;
-    }
-  }
-  return false;
-}
-
-std::vector<std::string> BugNames() {
-  std::vector<std::string> names;
-  for (const NamedBug& bug : kBugs) {
-    names.emplace_back(bug.name);
-  }
-  return names;
-}
-
-World::World(const Options& options, Coverage& coverage)
-    : options_(options), coverage_(coverage), rng_(options.seed * 2654435761u + 1) {
-  coverage_.transitions.resize(Agent::Transitions().size());
-}
+World::World(uint64_t seed, const WorldBugs& bugs, Coverage& coverage, bool trace)
+    : seed_(seed), bugs_(bugs), coverage_(coverage), trace_(trace), rng_(seed * 2654435761u + 1) {}
 
 void World::After(TimeNs delay, Node& node, Domain domain, std::function<void()> run) {
   uint64_t life = domain == Domain::kPg ? node.pg.life : node.life;
@@ -168,7 +88,7 @@ void World::Send(Node& from, Node& to, Domain domain, std::function<void()> deli
 }
 
 void World::Trace(const std::string& text) {
-  if (options_.trace) {
+  if (trace_) {
     std::printf("%10.3f %s\n", static_cast<double>(now_ / 1000) / 1000.0 - 1e6, text.c_str());
   }
 }
@@ -257,24 +177,22 @@ std::string World::Run() {
   }
   RunUntil(now_ + 500 * kMs);
   PlanChaos();
-  RunUntil(now_ + options_.chaos);
+  RunUntil(now_ + kChaos);
   Heal();
-  if (!RunUntil(now_ + options_.patience, joined) && violation_.empty()) {
+  if (!RunUntil(now_ + kPatience, joined) && violation_.empty()) {
     Fail("not healed: " + Describe());
   }
   DefaultSettings();
   RunUntil(now_ + 500 * kMs);
   // A verb may have arrived late.
-  RunUntil(now_ + options_.patience, joined);
+  RunUntil(now_ + kPatience, joined);
   CheckFigures();
   if (violation_.empty()) {
     violation_ = CheckEnd();
   }
   for (Node& node : nodes_) {
     if (node.agent) {
-      for (std::size_t i = 0; i < node.agent->taken().size(); ++i) {
-        coverage_.transitions[i] += node.agent->taken()[i];
-      }
+      coverage_.HitRows(node.agent->taken());
     }
   }
   return violation_;

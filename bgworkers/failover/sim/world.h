@@ -1,6 +1,6 @@
-// The simulator: the shipped agent, coordinator, lease and cluster state on every node, over a
-// small Raft, a model of PostgreSQL and a network that misbehaves. One seed gives one run, always
-// the same.
+// The simulator: the shipped agent, coordinator, lease, state machine and Raft core on every node,
+// over a model of PostgreSQL and of a disk, and a network that misbehaves. One seed gives one run,
+// always the same.
 #pragma once
 
 #include <array>
@@ -17,35 +17,27 @@
 #include <vector>
 
 #include "base/random.h"
+#include "bgworkers/consensus/cluster_machine.h"
 #include "bgworkers/failover/agent.h"
 #include "bgworkers/failover/coordinator.h"
 #include "bgworkers/failover/lease.h"
+#include "bgworkers/failover/sim/coverage.h"
 #include "raftlog/core.h"
 #include "raftlog/test/model_disk.h"
 
 namespace pgquorum::failover::sim {
 
-struct Bugs {
-  AgentBugs agent;
-  CoordinatorBugs coordinator;
-  LeaseBugs lease;
-  bool local_timelines = false;
-};
-// Switches on the named fault; false when there is none of that name.
-bool SetBug(Bugs& bugs, const std::string& name);
-std::vector<std::string> BugNames();
+inline constexpr TimeNs kChaos = 12'000 * kMs;     // faults happen
+inline constexpr TimeNs kPatience = 60'000 * kMs;  // until then everything must have healed
 
-// What a run did, summed over runs: a campaign whose counters stay at zero tested nothing.
-struct Coverage {
-  std::map<std::string, uint64_t> counters;
-  std::map<std::string, TimeNs> worst;  // write outages of the figures
-  std::vector<uint64_t> transitions;    // rows of Agent::Transitions()
-  void Count(const std::string& what) { ++counters[what]; }
-  void Add(const Coverage& other);
+// Deliberate defects of the world, that is, of what the worker has to do around the policies.
+struct WorldBugs {
+  bool pledge_not_durable = false;  // a restart forgets it
+  bool foreign_forgotten = false;   // nobody remembers a promotion by hand
+  bool no_mark = false;             // a directory put back from a copy is taken for the own one
+  // No defect: whether outages are measured too. A defect is to be caught by what it breaks.
+  bool figures = true;
 };
-
-// Rows of the state table that were never taken and faults that never happened.
-std::vector<std::string> Untried(const Coverage& coverage);
 
 // A WAL record; `row` is the number of the client's row, 0 for everything else.
 struct Record {
@@ -104,19 +96,16 @@ struct Pg {
   Admission admission = Admission::kAdministrators;
 };
 
-// The shipped Raft core of a node, and what the worker keeps beside it.
+// The shipped Raft core of a node, and the shipped state machine.
 struct RaftNode {
   std::unique_ptr<raft::test::ModelDisk> disk;  // survives everything
   // The rest is of one life of the worker.
+  std::unique_ptr<consensus::ClusterMachine> machine;
   std::unique_ptr<raft::Core> core;
   bool syncing = false;
   TimeNs last_tick = 0;
   TimeNs leader_since = 0;
   uint64_t applied = 0;
-  uint64_t applied_term = 0;
-  std::vector<uint64_t> memberships;  // indexes in the log not applied yet, ascending
-  uint64_t base_membership = 0;       // the newest applied one
-  Epoch revoked;                      // highest in the log, committed or not
   // Applied what a leader had committed, since the start.
   bool current = false;
   TimeNs read_again = 0;
@@ -146,11 +135,12 @@ struct Node {
   bool repair_interrupted = false;
   bool repair_running = false;
   bool restored = false;
+  bool mark_compared = false;  // in this start: from then on a restored directory is known as one
   Timeline foreign;
   Timeline ordered;
   std::string quarantine;
   // Worker.
-  std::optional<ClusterState> cluster;
+  std::shared_ptr<const ClusterState> cluster;  // what the policies look at
   std::optional<Agent> agent;
   std::optional<Coordinator> coordinator;
   uint64_t coordinated_term = 0;
@@ -165,32 +155,17 @@ struct Node {
   TimeNs last_pump = 0;
 };
 
-struct Options {
-  uint64_t seed = 1;
-  Bugs bugs;
-  bool trace = false;
-  bool figures = true;  // also check how long an outage lasts
-  TimeNs chaos = 12'000 * kMs;
-  TimeNs patience = 60'000 * kMs;  // liveness phase
-};
-
 class World {
  public:
-  World(const Options& options, Coverage& coverage);
+  World(uint64_t seed, const WorldBugs& bugs, Coverage& coverage, bool trace);
   // The whole run: bootstrap, chaos, healing. Empty, or what went wrong.
   std::string Run();
-  // The counters of Coverage that every fault has.
-  static std::vector<std::string> FaultNames();
 
-  // Used by the scripted tests.
+ private:
   void Bootstrap();
   bool RunUntil(TimeNs until, const std::function<bool()>& stop = {});
   Node* SettledPrimary();
   bool AllJoined();
-
- private:
-  friend class Scenarios;
-  friend class Script;
 
   enum class Domain : uint8_t { kWorld, kWorker, kPg };
   struct Event {
@@ -228,15 +203,12 @@ class World {
   void RaftCarry(Node& node, raft::Output& out);
   void RaftSend(Node& node, const raft::Message& message);
   void RaftSync(Node& node);
-  void RaftNote(Node& node, const raft::Entry& entry);
+  void RaftNote(Node& node, const raft::Persist& persist);
   void RaftApply(Node& node, const raft::Entry& entry);
   void RaftSnapshot(Node& node);
   void RaftRestore(Node& node);
   void RaftPropose(Node& node, const Command& command);
   void RaftChangeMembers(Node& node, const RaftChange& change);
-  void RaftHandOver(Node& node);
-  uint64_t MembershipVersion(const Node& node) const;
-  Voters VotersOf(const Node& node) const;
   RaftView ViewRaft(const Node& node) const;
   bool IsLeader(const Node& node) const;
 
@@ -268,7 +240,7 @@ class World {
   void Pump(Node& node);
   TimeNs StepAgent(Node& node, TimeNs clock);
   TimeNs StepCoordinator(Node& node, TimeNs clock);
-  LocalFacts Facts(const Node& node);
+  LocalFacts Facts(Node& node);
   // sim_actions.cpp
   void Carry(Node& node, const Action& action);
   void Soon(Node& node, uint64_t low_us, uint64_t high_us, std::function<void()> run);
@@ -310,7 +282,7 @@ class World {
   void CheckRule(const Node& node);
   std::string CheckEnd();
   bool Holds(const Node& node, uint64_t row) const;
-  bool LossAllowed() const { return ever_async_ || accepted_loss_; }
+  bool LossAllowed() const { return ever_async_ || accepted_loss_ || majority_lost_; }
 
   // sim_chaos.cpp, sim_scenarios.cpp
   struct Fault;
@@ -331,6 +303,7 @@ class World {
   void InChaos(TimeNs delay, std::function<void()> run);
   std::vector<Node*> Standbys();
   Node* DivergedVoter();
+  void KeepUp(const Node& primary, const Node& holder);
   void KillAppointed(Epoch epoch);
   bool FaultKill(Node& node, Node& other);
   bool FaultKillAll(Node& node, Node& other);
@@ -360,7 +333,15 @@ class World {
   bool FaultLastHolders(Node& node, Node& other);
   bool FaultLongTail(Node& node, Node& other);
   bool FaultFrozenCandidate(Node& node, Node& other);
+  bool FaultAllDiverged(Node& node, Node& other);
+  bool FaultForeignTail(Node& node, Node& other);
   bool FaultOldBackup(Node& node, Node& other);
+
+  // sim_force_quorum.cpp
+  bool FaultForceQuorum(Node& node, Node& other);
+  void ForceQuorumOn(const std::vector<Node*>& survivors);
+  identity::ForceOrder OrderFor(const Node& heir);
+  void ForgetLost(const raft::test::ModelDisk& disk);
 
   // sim_figures.cpp
   void CheckFigures();
@@ -375,8 +356,10 @@ class World {
   void Join(Node& node);
   void RequestVerb(bool force, bool accept_loss);
 
-  Options options_;
+  uint64_t seed_;
+  WorldBugs bugs_;
   Coverage& coverage_;
+  bool trace_;
   Random rng_;
   TimeNs now_ = 1'000'000 * kMs;
   uint64_t order_ = 0;
@@ -394,18 +377,20 @@ class World {
   // What was committed, and the checks' view of it.
   std::vector<raft::Entry> committed_;
   ClusterState global_;
-  std::map<uint64_t, TimeNs> revoked_at_;          // epoch number -> when it was revoked
+  std::map<Epoch, TimeNs> revoked_at_;             // when each was revoked
   std::set<std::pair<uint64_t, uint32_t>> leave_;  // (boot, timeline) that may be promoted
   std::unordered_set<uint64_t> must_last_;         // rows acknowledged or read
   NodeId settled_;                                 // primary of the latest settled appointment
   bool first_ack_of_settled_ = false;
   bool ever_async_ = false;
   TimeNs longest_lease_ = 0;
-  uint64_t joined_ = 0;               // the highest node id that was given
-  bool removed_ = false;              // a member left
-  uint64_t snapshot_entries_ = 0;     // a Raft snapshot is taken after so many; 0: never
-  std::map<uint64_t, Rule> rule_of_;  // epoch number -> its rule, the latest version
+  uint64_t joined_ = 0;            // the highest node id that was given
+  bool removed_ = false;           // a member left
+  uint64_t snapshot_entries_ = 0;  // a Raft snapshot is taken after so many; 0: never
+  std::map<Epoch, Rule> rule_of_;  // the latest version of each epoch's
   bool accepted_loss_ = false;
+  bool force_quorum_ = false;   // happened in this run
+  bool majority_lost_ = false;  // ... and nobody has settled since
 };
 
 }  // namespace pgquorum::failover::sim

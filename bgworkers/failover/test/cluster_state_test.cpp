@@ -31,15 +31,53 @@ TEST(ClusterState, TokensWorkOnce) {
   add.now_us = 1001;
   EXPECT_EQ(log.Sqlstate(add), "42501");  // expired
   add.now_us = 20;
-  add.info.kind = MemberKind::kWitness;
-  EXPECT_EQ(log.Sqlstate(add), "42501");  // for another kind
-  add.info.kind = MemberKind::kData;
   add.system_identifier = 1;
   EXPECT_EQ(log.Sqlstate(add), "RX004");
   add.system_identifier = 99;
   EXPECT_EQ(log.Apply(add).node, kB);
   add.info = Info("node3", 5003);
   EXPECT_EQ(log.Sqlstate(add), "42501");  // used up
+}
+
+TEST(ClusterState, ATokenForAWitnessAdmitsNoData) {
+  Log log;
+  log.Create();
+  EXPECT_EQ(log.Sqlstate(IssueToken{std::string(32, 'w'), 1000, MemberKind::kWitness, 1}), "");
+  AddMember add{std::string(32, 'w'), 0, Info("node2", 5002), 20};
+  EXPECT_EQ(log.Sqlstate(add), "42501");
+  add.info.kind = MemberKind::kWitness;
+  add.info.listen_host.clear();
+  add.info.listen_port = 0;
+  EXPECT_EQ(log.Apply(add).node, kB);
+  EXPECT_FALSE(log.state.FindMember(kB)->data());
+  // One for data admits a witness, whose own server must not be where another member's is.
+  log.Apply(log.Token('x'));
+  add.token_hash = std::string(32, 'x');
+  add.info = Info("node3", 5001);
+  add.info.kind = MemberKind::kWitness;
+  EXPECT_EQ(log.Sqlstate(add), "42710");
+  add.info = Info("node3", 5003);
+  add.info.kind = MemberKind::kWitness;
+  EXPECT_EQ(log.Apply(add).node, kC);
+}
+
+TEST(ClusterState, AWitnessIsNoTarget) {
+  Log log;
+  log.Create();
+  log.Apply(log.Token('x'));
+  AddMember add{std::string(32, 'x'), 0, Info("node2", 5002), 20};
+  add.info.kind = MemberKind::kWitness;
+  log.Apply(add);
+  for (RequestKind kind : {RequestKind::kSwitchover, RequestKind::kForceFailover}) {
+    RequestFailover ask;
+    ask.id = RequestId(5);
+    ask.kind = kind;
+    ask.target = kB;
+    ask.accept_loss = kind == RequestKind::kForceFailover;
+    Status refused = log.Apply(ask).status;
+    EXPECT_EQ(refused.sqlstate(), "RX100");
+    EXPECT_NE(refused.detail().find("is a witness"), std::string::npos) << refused.detail();
+  }
 }
 
 TEST(ClusterState, NamesAndAddressesAreUnique) {
@@ -83,6 +121,17 @@ TEST(ClusterState, MembersOfTheRuleCannotBeForgotten) {
   observer = log.state.FindMember(kB)->info;
   observer.name = "other";
   EXPECT_EQ(log.Sqlstate(UpdateMember{kB, observer}), "RX002");
+}
+
+TEST(ClusterState, ALeavingMemberThatHadToBecomeThePrimaryStays) {
+  Log log;
+  log.Group();
+  EXPECT_EQ(log.Sqlstate(SetMemberState{kB, MemberState::kLeaving}), "");
+  log.RevokeIt();
+  ASSERT_TRUE(log.Apply(log.AppointmentOf(kB, {kB, kC}, 1)).status.ok());
+  EXPECT_EQ(log.state.FindMember(kB)->state, MemberState::kLeaving);
+  log.SettleIt();
+  EXPECT_EQ(log.state.FindMember(kB)->state, MemberState::kActive);
 }
 
 TEST(ClusterState, FailoverAppointsAndSettles) {
@@ -235,6 +284,17 @@ TEST(ClusterState, EffectivePositionStopsAtForeignTimelines) {
   EXPECT_EQ(log.state.Effective(history), (Position{Timeline(2), Lsn(200)}));
   history = {{{Timeline(1), Lsn(100)}}, Timeline(2), Lsn(250)};
   EXPECT_EQ(log.state.Effective(history), (Position{Timeline(2), Lsn(250)}));
+}
+
+// A node with a tail begun by hand (9) was appointed: its new timeline is one line with all below
+// it.
+TEST(ClusterState, AnAssignedTimelineTakesInWhatLiesBelowIt) {
+  Log log;
+  log.Group();  // 1 and 2 are assigned
+  History history{{{Timeline(1), Lsn(100)}, {Timeline(9), Lsn(200)}}, Timeline(2), Lsn(250)};
+  EXPECT_EQ(log.state.Effective(history), (Position{Timeline(2), Lsn(250)}));
+  history = {{{Timeline(8), Lsn(100)}}, Timeline(9), Lsn(200)};
+  EXPECT_EQ(log.state.Effective(history), Position());
 }
 
 TEST(ClusterState, SwitchoverRequests) {

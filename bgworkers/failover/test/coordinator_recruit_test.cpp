@@ -37,6 +37,25 @@ TEST(Coordinator, ALeavingMemberIsThePrimaryOnlyWhenNobodyElseCan) {
   EXPECT_EQ(b.Proposed<Appoint>()->node, kC);
 }
 
+// Until then it counts on nodes that are shut out.
+TEST(Coordinator, AForcedMembershipBeginsItsGenerationBeforeAnythingElse) {
+  Bench b;
+  b.Kill(kA);
+  b.raft.voters = {9, {kB}, {}};
+  b.raft.forced = {77, {kB, NodeId(8)}, "alice"};
+  b.Step();
+  ASSERT_EQ(b.out.proposals.size(), 1u) << b.out.waiting_for;
+  ASSERT_NE(b.Proposed<ForceQuorum>(), nullptr);
+  EXPECT_EQ(b.Proposed<ForceQuorum>()->survivors, (std::vector<NodeId>{kB})) << "8 is no member";
+  EXPECT_EQ(b.Proposed<ForceQuorum>()->requested_by, "alice");
+  EXPECT_TRUE(b.out.raft_changes.empty());
+  b.ApplyProposed<ForceQuorum>();
+  EXPECT_EQ(b.log.epoch().generation, 77u);
+  b.Step();
+  EXPECT_EQ(b.Proposed<ForceQuorum>(), nullptr) << "once";
+  EXPECT_NE(b.out.waiting_for.find("recruits"), std::string::npos);
+}
+
 TEST(Coordinator, AssignsAboveLeftoverHistoryFiles) {
   Bench b;
   b.log.RevokeIt();
@@ -98,6 +117,37 @@ TEST(Coordinator, LaterTimelineBeatsLongerWal) {
   EXPECT_EQ(b.Proposed<Appoint>()->node, kC);
   // A diverged, but is needed to acknowledge.
   EXPECT_EQ(b.Proposed<Appoint>()->voters, (std::vector<NodeId>{kA, kC}));
+}
+
+// The only node with the last acknowledgement was promoted by hand: that tail does not count, and
+// stays below the next timeline, unless another node was assigned its id.
+TEST(Coordinator, TailBegunByHandStaysBelowTheNextTimeline) {
+  Bench b;
+  b.log.RevokeIt();
+  b.Kill(kA);
+  b.Pledge(kB, {Timeline(2), Lsn(600)});
+  b.Pledge(kC, {Timeline(2), Lsn(500)});
+  b.Kill(kC);
+  NodeReport by_hand = *b.peers[kB].report;
+  by_hand.history = {{{Timeline(1), Lsn(100)}, {Timeline(2), Lsn(600)}}, Timeline(3), Lsn(650)};
+  b.Report(by_hand);
+  b.log.Apply(SetSetting{"pgquorum.minimum_acks", "0"});
+  b.Step();
+  ASSERT_NE(b.Proposed<Appoint>(), nullptr) << b.out.waiting_for;
+  EXPECT_EQ(b.Proposed<Appoint>()->node, kB);
+  EXPECT_GE(b.Proposed<Appoint>()->timeline_floor, Timeline(3));
+
+  b.log.Apply(b.log.AppointmentOf(kC, {kB, kC}, 1));  // timeline 3
+  b.log.RevokeIt(Reason::kAppointmentStuck);
+  by_hand.pledge_epoch = b.log.epoch();
+  b.Report(by_hand);
+  NodeReport c = *b.peers[kC].report;
+  c.pledge_epoch = b.log.epoch();
+  b.Report(c);
+  b.Kill(kC);
+  b.Step();
+  EXPECT_EQ(b.Proposed<Appoint>(), nullptr);
+  EXPECT_EQ(b.Proposed<FetchTail>(), nullptr);
 }
 
 TEST(Coordinator, PriorityFetchesTheTailFirst) {

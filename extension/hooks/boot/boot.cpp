@@ -19,6 +19,7 @@ extern "C" {
 #include "extension/hooks/boot/reexec.h"
 #include "extension/hooks/boot/repair.h"
 #include "extension/identity/files.h"
+#include "extension/identity/mark.h"
 #include "extension/pg/compat.h"
 #include "extension/pg/raise.h"
 #include "extension/shmem.h"
@@ -131,6 +132,34 @@ void ReadRepairNote(const std::string& state_directory) {
   }
 }
 
+bool Repaired() {
+  return g_outcome == shared::IntentOutcome::kRewound ||
+         g_outcome == shared::IntentOutcome::kRecloned;
+}
+
+// Is this the directory that the node left, or one that somebody put in its place?
+Status JudgeDirectory(const std::string& state_directory) {
+  bool label = identity::FileExists(std::string(DataDir) + "/backup_label");
+  Result<identity::Mark> mark =
+      identity::CountStart(DataDir, state_directory, label && !Repaired());
+  if (!mark.ok()) {
+    return mark.status();
+  }
+  if (!mark.value().restored.empty()) {
+    ereport(LOG, (errmsg("pgquorum: this data directory does not count for what the node has "
+                         "acknowledged: %s",
+                         mark.value().restored.c_str())));
+  }
+  return Status::Ok();
+}
+
+// At a crash restart too: the worker may have accepted the directory meanwhile.
+bool MarkedAsRestored(const std::string& state_directory) {
+  Result<identity::Mark> mark =
+      identity::Load<identity::Mark>(state_directory + "/" + identity::kMarkFile);
+  return !mark.ok() || !mark.value().restored.empty();
+}
+
 void WriteStandbySignal() {
   Status status = identity::WriteFileDurably(std::string(DataDir) + "/standby.signal", "");
   if (!status.ok()) {
@@ -174,6 +203,18 @@ void Close(const std::string& reason) {
   g_membership->reason = reason;
 }
 
+// Nobody repairs a node that was shut out, and an unfinished directory is not opened.
+void CloseShutOut(const std::string& state_directory, const std::string& why) {
+  Result<identity::Intent> intent =
+      identity::Load<identity::Intent>(state_directory + "/" + identity::kIntentFile);
+  if (intent.ok() && intent.value().touched) {
+    Report(FATAL, Status::Error(sqlstate::kForeignIdentity,
+                                "the data directory is unfinished and must not be opened")
+                      .WithDetail(why));
+  }
+  Close(why);
+}
+
 void LogMembership() {
   if (g_membership->kind == Membership::Kind::kClosed) {
     Report(WARNING,
@@ -182,8 +223,9 @@ void LogMembership() {
                .WithDetail(g_membership->reason));
   } else if (g_membership->kind == Membership::Kind::kMember) {
     const identity::NodeIdentity& id = g_membership->identity;
-    ereport(LOG, (errmsg("pgquorum: node \"%s\" of cluster \"%s\" starts as a standby",
-                         id.node_name.c_str(), id.cluster_name.c_str())));
+    ereport(LOG,
+            (errmsg("pgquorum: node \"%s\" of cluster \"%s\" starts as a %s", id.node_name.c_str(),
+                    id.cluster_name.c_str(), id.witness ? "witness" : "standby")));
   }
 }
 
@@ -200,6 +242,10 @@ void PrepareMember() {
   if (!LockStateDirectory(state, &error)) {
     Report(FATAL, Status::Error(sqlstate::kForeignIdentity, error));
   }
+  if (std::optional<std::string> why = WhyShutOut(state)) {
+    CloseShutOut(state, *why);
+    return;
+  }
   ReadRepairNote(state);
   CarryOutIntent(state);
   Status status = SaveNodeFiles(DataDir, state);
@@ -207,7 +253,10 @@ void PrepareMember() {
     Close(status.message());
     return;
   }
-  status = identity::RemoveFileDurably(state + "/" + identity::kDemoteFile);
+  status = JudgeDirectory(state);
+  if (status.ok()) {
+    status = identity::RemoveFileDurably(state + "/" + identity::kDemoteFile);
+  }
   if (!status.ok()) {
     Close(status.message());
     return;
@@ -236,6 +285,7 @@ void FillIdentity(shared::Boot& boot) {
   boot.listen_port = id.listen.port;
   boot.raft_host.Set(id.raft.host);
   boot.raft_port = id.raft.port;
+  boot.witness = id.witness ? 1 : 0;
   boot.state_directory.Set(g_membership->marker.state_directory);
 }
 
@@ -258,16 +308,14 @@ void FillBoot(shared::Boot& boot) {
     case Membership::Kind::kMember:
       boot.mode = shared::Mode::kMember;
       FillIdentity(boot);
+      boot.restored = MarkedAsRestored(g_membership->marker.state_directory) ? 1 : 0;
       break;
     case Membership::Kind::kClosed:
       boot.mode = shared::Mode::kClosed;
       boot.closed_reason.Set(g_membership->reason);
+      boot.node_name.Set(g_membership->identity.node_name);
       break;
   }
-  bool repaired =
-      g_outcome == shared::IntentOutcome::kRewound || g_outcome == shared::IntentOutcome::kRecloned;
-  bool label = identity::FileExists(std::string(DataDir) + "/backup_label");
-  boot.found_backup_label = label && !repaired ? 1 : 0;
 }
 
 }  // namespace

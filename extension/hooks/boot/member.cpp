@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "extension/identity/files.h"
+#include "extension/identity/force_order.h"
 
 namespace pgquorum::boot {
 
@@ -167,6 +168,15 @@ std::optional<std::string> FindUnfinishedRepair(const std::string& data_director
     }
   }
   return std::nullopt;
+}
+
+std::optional<std::string> WhyShutOut(const std::string& state_directory) {
+  const std::string file = state_directory + "/" + identity::kShutOutFile;
+  if (!FileExists(file)) {
+    return std::nullopt;
+  }
+  Result<identity::ForceOrder> order = identity::Load<identity::ForceOrder>(file);
+  return order.ok() ? identity::WhyShutOut(order.value()) : TextOf(order.status());
 }
 
 Status SaveNodeFiles(const std::string& data_directory, const std::string& state_directory) {

@@ -29,6 +29,10 @@ Membership FindMembership(const std::string& data_directory, std::string_view st
 // (an orphaned backend holds it too). False: another server has it. Closes on exec.
 bool LockStateDirectory(const std::string& state_directory, std::string* error);
 
+// Why a forced quorum went on without this node; nothing: none did. A file that cannot be read
+// counts.
+std::optional<std::string> WhyShutOut(const std::string& state_directory);
+
 // Brings STATE/conf in line with this node's files in the data directory, so that a later rewind
 // puts back what the administrator last had. Never call it while an intent is touched.
 Status SaveNodeFiles(const std::string& data_directory, const std::string& state_directory);

@@ -15,6 +15,7 @@
 #include "extension/hooks/boot/member.h"
 #include "extension/hooks/boot/program.h"
 #include "extension/identity/files.h"
+#include "extension/identity/mark.h"
 
 namespace pgquorum::boot {
 
@@ -126,6 +127,9 @@ Repair Finish(const RepairPaths& paths, const Intent& intent) {
   }
   if (status.ok()) {
     status = identity::WriteFileDurably(paths.data_directory + "/standby.signal", "");
+  }
+  if (status.ok()) {
+    status = identity::NoteReplaced(paths.state_directory);
   }
   if (status.ok()) {
     status = identity::Save(paths.state_directory + "/" + identity::kRepairedFile, intent);

@@ -2,23 +2,18 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <string>
+
+#include "base/test/scratch.h"
 
 namespace pgquorum::identity {
 namespace {
 
 class Files : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = testing::TempDir() + "pgq_files_XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    directory_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
   std::string Path(const char* name) const { return directory_ + "/" + name; }
   static void Put(const std::string& path, const std::string& content) {
     std::ofstream(path, std::ios::binary) << content;
@@ -28,7 +23,8 @@ class Files : public testing::Test {
     EXPECT_TRUE(content.ok());
     return content.value().value_or("<absent>");
   }
-  std::string directory_;
+  ScratchDirectory scratch_;
+  const std::string directory_ = scratch_.path();
 };
 
 TEST_F(Files, WriteReplacesAndLeavesNoTemporaryFile) {

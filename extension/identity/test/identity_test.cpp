@@ -2,11 +2,11 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cstdlib>
+#include <filesystem>
 #include <string>
 
+#include "base/test/scratch.h"
 #include "extension/identity/files.h"
 #include "extension/identity/peers.h"
 #include "extension/identity/text_record.h"
@@ -85,9 +85,8 @@ TEST(TextRecord, RefusesOtherKindsAndLaterVersions) {
 }
 
 TEST(Records, SurviveTheirFile) {
-  char name[] = "/tmp/pgquorum-identity-XXXXXX";
-  ASSERT_NE(mkdtemp(name), nullptr);
-  std::string directory = name;
+  ScratchDirectory scratch;
+  const std::string& directory = scratch.path();
 
   EXPECT_EQ(Load<NodeIdentity>(directory + "/identity").status().sqlstate(), "58P01");
   ASSERT_TRUE(Save(directory + "/identity", Example()).ok());
@@ -122,7 +121,16 @@ TEST(Records, SurviveTheirFile) {
     EXPECT_TRUE(RemoveFileDurably(directory + "/" + file).ok());
     EXPECT_TRUE(RemoveFileDurably(directory + "/" + file).ok()) << "again";
   }
-  rmdir(name);
+  EXPECT_TRUE(std::filesystem::is_empty(directory));
+}
+
+TEST(Identity, KnowsAWitness) {
+  NodeIdentity identity = Example();
+  identity.witness = true;
+  EXPECT_EQ(NodeIdentity::Parse(identity.Format()).value(), identity);
+  TextRecord record = TextRecord::Parse(identity.Format(), "identity", 1).value();
+  record.Set("kind", "judge");
+  EXPECT_EQ(NodeIdentity::Parse(record.Format()).status().sqlstate(), "XX001");
 }
 
 TEST(Identity, RefusesEmptyIds) {

@@ -8,7 +8,9 @@
 #include <filesystem>
 #include <string>
 
+#include "base/test/scratch.h"
 #include "extension/identity/files.h"
+#include "extension/identity/force_order.h"
 
 namespace pgquorum::boot {
 namespace {
@@ -20,11 +22,6 @@ constexpr uint64_t kSystem = 7300000000000000001;
 class MemberTest : public testing::Test {
  protected:
   void SetUp() override {
-    char name[] = "/tmp/pgquorum-member-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    root_ = name;
-    data_ = root_ + "/data";
-    state_ = root_ + "/state";
     fs::create_directories(data_ + "/pg_wal");
     fs::create_directories(state_);
     identity_.cluster_name = "prod";
@@ -36,7 +33,6 @@ class MemberTest : public testing::Test {
     identity_.raft = {"h", 2};
     SaveBoth();
   }
-  void TearDown() override { fs::remove_all(root_); }
   void SaveBoth() {
     ASSERT_TRUE(identity::Save(state_ + "/identity", identity_).ok());
     ASSERT_TRUE(identity::Save(data_ + "/pgquorum.member", identity::Marker{9, 1, state_}).ok());
@@ -49,7 +45,10 @@ class MemberTest : public testing::Test {
     EXPECT_NE(membership.reason.find(text), std::string::npos) << membership.reason;
   }
 
-  std::string root_, data_, state_;
+  ScratchDirectory scratch_;
+  const std::string root_ = scratch_.path();
+  const std::string data_ = root_ + "/data";
+  std::string state_ = root_ + "/state";
   identity::NodeIdentity identity_;
 };
 
@@ -76,6 +75,20 @@ TEST_F(MemberTest, IsClosedWhenAnythingIsForeignOrMissing) {
   ExpectClosed(Find(), "No such file");
   ASSERT_TRUE(identity::WriteFileDurably(data_ + "/pgquorum.member", "garbage").ok());
   ExpectClosed(Find(), "member");
+}
+
+TEST_F(MemberTest, KnowsThatItWasShutOut) {
+  EXPECT_EQ(WhyShutOut(state_), std::nullopt);
+  identity::ForceOrder order;
+  order.cluster_id = 9;
+  order.generation = 5;
+  order.node = 2;
+  order.survivors = {{2, "node2", {"h", 3}, {"h", 4}}};
+  order.lost = {{1, "node1", {"h", 1}, {"h", 2}}};
+  ASSERT_TRUE(identity::Save(state_ + "/shut_out", order).ok());
+  EXPECT_NE(WhyShutOut(state_).value_or("").find("node2"), std::string::npos);
+  ASSERT_TRUE(identity::WriteFileDurably(state_ + "/shut_out", "garbage").ok());
+  EXPECT_TRUE(WhyShutOut(state_).has_value()) << "who cannot read it must not take part";
 }
 
 TEST_F(MemberTest, FindsItselfAgainInTheMiddleOfARewind) {

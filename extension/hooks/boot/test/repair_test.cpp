@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <string>
 
+#include "base/test/scratch.h"
 #include "extension/hooks/boot/member.h"
 #include "extension/identity/files.h"
 
@@ -21,9 +22,6 @@ using identity::Intent;
 class RepairTest : public testing::Test {
  protected:
   void SetUp() override {
-    char name[] = "/tmp/pgquorum-repair-XXXXXX";
-    ASSERT_NE(mkdtemp(name), nullptr);
-    root_ = name;
     for (const char* directory : {"/data", "/data/global", "/data/base", "/data/pg_wal",
                                   "/data/pg_tblspc", "/state", "/bin"}) {
       fs::create_directory(root_ + directory);
@@ -39,8 +37,6 @@ class RepairTest : public testing::Test {
     Program("pg_controldata", "echo 'Database cluster state:               shut down'");
     paths_ = {root_ + "/data", root_ + "/state", root_ + "/bin", root_ + "/data/postgresql.conf"};
   }
-  void TearDown() override { fs::remove_all(root_); }
-
   void Write(const std::string& path, const std::string& text) {
     ASSERT_TRUE(identity::WriteFileDurably(root_ + path, text).ok()) << path;
   }
@@ -61,7 +57,8 @@ class RepairTest : public testing::Test {
   }
   Intent Stored() { return identity::Load<Intent>(root_ + "/state/intent").value(); }
 
-  std::string root_;
+  ScratchDirectory scratch_;
+  const std::string root_ = scratch_.path();
   RepairPaths paths_;
 };
 

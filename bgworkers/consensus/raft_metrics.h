@@ -1,0 +1,13 @@
+// What the Raft host measures, in the form that shared memory holds for the views.
+#pragma once
+
+#include "extension/raft_metrics.h"
+#include "raftlog/runtime/host.h"
+
+namespace pgquorum::consensus {
+
+shared::RaftMetricsView RaftMetrics(const raft::HostStatus& status);
+
+}  // namespace pgquorum::consensus
+
+#include "base/pure.h"
