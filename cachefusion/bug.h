@@ -2,7 +2,7 @@
 //
 // In the shipped library every PGQUORUM_FUSION_BUG(x) is the constant false and leaves no code. The
 // same sources are compiled a second time with PGQUORUM_FUSION_BUGS for fusion_sim_bugs, where a
-// switch (cachefusion/sim/bug_switch.cpp) turns one of them on.
+// switch (cachefusion/sim/bugs.cpp) turns one of them on.
 #pragma once
 
 namespace pgquorum::fusion {

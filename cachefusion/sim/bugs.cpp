@@ -2,14 +2,16 @@
 
 #include "cachefusion/bug.h"
 
+#include "base/sim/defects.h"
+
 #include "base/pure.h"
 
 namespace pgquorum::fusion {
-
-#ifdef PGQUORUM_FUSION_BUGS
 namespace {
 Bug enabled = Bug::kNone;
 }
+
+#ifdef PGQUORUM_FUSION_BUGS
 bool BugEnabled(Bug bug) {
   return bug == enabled;
 }
@@ -18,12 +20,10 @@ bool BugEnabled(Bug bug) {
 namespace sim {
 namespace {
 
+using CoreDefect = pgquorum::sim::CoreDefect<Bug>;
+
 #ifdef PGQUORUM_FUSION_BUGS
-struct Named {
-  const char* name;
-  Bug bug;
-};
-constexpr Named kCoreBugs[] = {
+constexpr CoreDefect kCore[] = {
     {"no-redo-before-ship", Bug::kNoRedoBeforeShip},
     {"no-redo-before-write", Bug::kNoRedoBeforeWrite},
     {"no-past-image", Bug::kNoPastImage},
@@ -49,55 +49,24 @@ constexpr Named kCoreBugs[] = {
     {"cancel-forgotten", Bug::kCancelForgotten},
     {"duplicate-delivered", Bug::kDuplicateDelivered},
 };
+#else
+constexpr std::span<const CoreDefect> kCore;
 #endif
-
-struct NamedWorldBug {
-  const char* name;
-  bool WorldBugs::*field;
+constexpr pgquorum::sim::WorldDefect<WorldBugs> kWorld[] = {
+    {"zombie-writes", [](WorldBugs& bugs) { bugs.zombie_writes = true; }},
+    {"no-double-write", [](WorldBugs& bugs) { bugs.no_double_write = true; }},
+    {"replay-one-thread", [](WorldBugs& bugs) { bugs.replay_one_thread = true; }},
 };
-constexpr NamedWorldBug kWorldBugs[] = {
-    {"zombie-writes", &WorldBugs::zombie_writes},
-    {"no-double-write", &WorldBugs::no_double_write},
-    {"replay-one-thread", &WorldBugs::replay_one_thread},
-};
+constexpr pgquorum::sim::Defects<WorldBugs, Bug> kDefects(kCore, kWorld);
 
 }  // namespace
 
 std::vector<std::string> BugNames() {
-  std::vector<std::string> names;
-#ifdef PGQUORUM_FUSION_BUGS
-  for (const Named& bug : kCoreBugs) {
-    names.emplace_back(bug.name);
-  }
-#endif
-  for (const NamedWorldBug& bug : kWorldBugs) {
-    names.emplace_back(bug.name);
-  }
-  return names;
+  return kDefects.Names();
 }
 
 bool EnableBug(std::string_view name, WorldBugs& world) {
-  for (const NamedWorldBug& bug : kWorldBugs) {
-    if (bug.name == name) {
-      world.*bug.field = true;
-      return true;
-    }
-  }
-#ifdef PGQUORUM_FUSION_BUGS
-  if (name == "none") {
-    enabled = Bug::kNone;
-    return true;
-  }
-  for (const Named& bug : kCoreBugs) {
-    if (bug.name == name) {
-      enabled = bug.bug;
-      return true;
-    }
-  }
-  return false;
-#else
-  return name == "none";
-#endif
+  return kDefects.Enable(name, world, enabled);
 }
 
 }  // namespace sim

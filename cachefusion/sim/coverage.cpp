@@ -1,11 +1,13 @@
 #include "cachefusion/sim/coverage.h"
 
+#include <iterator>
+
 #include "base/pure.h"
 
 namespace pgquorum::fusion::sim {
 namespace {
 
-constexpr std::array<const char*, static_cast<std::size_t>(Point::kCount)> kNames = {
+constexpr const char* kNames[] = {
     "message-lost",
     "message-doubled",
     "crash",
@@ -51,25 +53,12 @@ constexpr std::array<const char*, static_cast<std::size_t>(Point::kCount)> kName
     "value-read",
     "value-invalid",
 };
+static_assert(std::size(kNames) == static_cast<std::size_t>(Point::kCount));
 
 }  // namespace
 
-std::string Coverage::Missing() const {
-  std::string text;
-  for (std::size_t i = 0; i < counts_.size(); ++i) {
-    if (counts_[i] == 0) {
-      text += (text.empty() ? "" : " ") + std::string(kNames[i]);
-    }
-  }
-  return text;
-}
-
-std::string Coverage::ToString() const {
-  std::string text;
-  for (std::size_t i = 0; i < counts_.size(); ++i) {
-    text += std::string(kNames[i]) + " " + std::to_string(counts_[i]) + "\n";
-  }
-  return text;
+const char* Name(Point point) {
+  return kNames[static_cast<std::size_t>(point)];
 }
 
 }  // namespace pgquorum::fusion::sim

@@ -198,7 +198,8 @@ Result<Replaced> TableStore::Replace(RowAddress address, std::string_view row, R
   }
 }
 
-Result<Touch> TableStore::Remove(RowAddress address, const Writer& writer, Visibility& visibility) {
+Result<Touch> TableStore::Remove(RowAddress address, const Writer& writer, Visibility& visibility,
+                                 bool moved) {
   Result<PageGuard> guard =
       storage_.pages().Fetch({segment_, address.block()}, LatchMode::kExclusive);
   if (!guard.ok()) {
@@ -210,12 +211,30 @@ Result<Touch> TableStore::Remove(RowAddress address, const Writer& writer, Visib
     return touch;
   }
   uint32_t marks = static_cast<uint32_t>(RowLock::kUpdate) | uint32_t{kMarkKeyChanged} |
-                   LockersOf(guard.value(), address) | (writer.asked ? uint32_t{kMarkLockers} : 0U);
+                   (moved ? uint32_t{kMarkMoved} : 0U) | LockersOf(guard.value(), address) |
+                   (writer.asked ? uint32_t{kMarkLockers} : 0U);
   Mutation mutation(storage_.pages(), writer.word.bits());
   SetRemover(mutation.Change(guard.value()), address.slot, writer.word.bits(), writer.command,
              marks, address);
   Status status = mutation.Commit().status();
   return status.ok() ? touch : status;
+}
+
+Status TableStore::TakeBack(RowAddress address, const Writer& writer) {
+  Result<PageGuard> guard =
+      storage_.pages().Fetch({segment_, address.block()}, LatchMode::kExclusive);
+  if (!guard.ok()) {
+    return guard.status();
+  }
+  std::string_view bytes = guard.value().header().kind == PageKind::kTable
+                               ? VersionAt(guard.value().page(), address.slot)
+                               : std::string_view();
+  PGQUORUM_CHECK(!bytes.empty() && CreatorOf(HeaderOfVersion(bytes)) == writer.word);
+  Mutation mutation(storage_.pages(), writer.word.bits());
+  SetRemover(mutation.Change(guard.value()), address.slot, writer.word.bits(),
+             HeaderOfVersion(bytes).creator_command,
+             static_cast<uint32_t>(RowLock::kUpdate) | uint32_t{kMarkKeyChanged}, address);
+  return mutation.Commit().status();
 }
 
 Result<Touch> TableStore::Lock(RowAddress address, RowLock lock, const Writer& writer,

@@ -53,7 +53,11 @@ class TableStore {
   // changes, kNoKeyUpdate otherwise.
   Result<Replaced> Replace(RowAddress address, std::string_view row, RowLock lock,
                            const Writer& writer, Visibility& visibility);
-  Result<Touch> Remove(RowAddress address, const Writer& writer, Visibility& visibility);
+  // `moved`: the row goes to another table, and who comes too late must not take it for deleted.
+  Result<Touch> Remove(RowAddress address, const Writer& writer, Visibility& visibility,
+                       bool moved = false);
+  // Removes a version that this very command has inserted, for this command and everybody.
+  Status TakeBack(RowAddress address, const Writer& writer);
   Result<Touch> Lock(RowAddress address, RowLock lock, const Writer& writer,
                      Visibility& visibility);
 

@@ -2,8 +2,7 @@
 // without it: the checker sees the defect and nothing else.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-
+#include "base/sim/injected.h"
 #include "cachefusion/sim/bugs.h"
 #include "cachefusion/sim/coverage.h"
 #include "cachefusion/sim/world.h"
@@ -16,29 +15,11 @@ namespace {
 class InjectedFusionBug : public testing::TestWithParam<std::string> {};
 
 TEST_P(InjectedFusionBug, IsCaught) {
-  Coverage coverage;
-  WorldBugs bugs;
-  ASSERT_TRUE(EnableBug(GetParam(), bugs));
-  uint64_t caught = 0;
-  for (uint64_t seed = 1; seed <= 2000 && caught == 0; ++seed) {
-    if (!World(seed, bugs, coverage, false).Run().empty()) {
-      caught = seed;
-    }
-  }
-  WorldBugs none;
-  ASSERT_TRUE(EnableBug("none", none));
-  ASSERT_NE(caught, 0U) << "not caught in 2,000 seeds";
-  EXPECT_EQ(World(caught, none, coverage, false).Run(), "");
-  RecordProperty("seed", std::to_string(caught));
+  pgquorum::sim::ExpectCaught<World, Coverage>(GetParam(), EnableBug, 2000);
 }
 
-std::string TestName(const testing::TestParamInfo<std::string>& info) {
-  std::string name = info.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
-INSTANTIATE_TEST_SUITE_P(All, InjectedFusionBug, testing::ValuesIn(BugNames()), TestName);
+INSTANTIATE_TEST_SUITE_P(All, InjectedFusionBug, testing::ValuesIn(BugNames()),
+                         [](const auto& defect) { return pgquorum::sim::TestName(defect.param); });
 
 TEST(InjectedFusionBugs, ThereAreEnough) {
   EXPECT_GE(BugNames().size(), 25U);

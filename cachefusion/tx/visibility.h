@@ -23,6 +23,7 @@ enum VersionMark : uint32_t {
   kMarkKeyChanged = 1 << 3,  // removed, or replaced by one with another key
   kMarkLockers =
       1 << 4,  // a lock manager knows of more holders, and must be asked; it may know of none
+  kMarkMoved = 1 << 5,  // removed, because the row went to another table (a partition)
 };
 
 // The transaction and live subtransactions of this process, ascending. Those that aborted are not

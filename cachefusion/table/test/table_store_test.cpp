@@ -191,6 +191,22 @@ TEST_F(Table, ALockIsNeverLostToASecondOne) {
   ASSERT_TRUE(S(1).Abort().ok());
 }
 
+TEST_F(Table, ARowTakenBackIsGoneForItsOwnCommandAndEverybody) {
+  S(0).Begin();
+  Result<RowAddress> at = S(0).table.Insert("speculative", S(0).AsWriter());
+  ASSERT_TRUE(at.ok());
+  EXPECT_EQ(RemoveIt(0, at.value()), TouchResult::kInvisible);  // Remove is for later commands
+  ASSERT_TRUE(S(0).table.TakeBack(at.value(), S(0).AsWriter()).ok());
+  EXPECT_TRUE(S(0).Visible().value().empty());
+  VersionHeader header = HeaderOfVersion(S(0).table.ReadVersion(at.value()).value());
+  EXPECT_EQ(header.remover, header.creator);
+  EXPECT_FALSE(OnlyLocked(header));
+  ASSERT_TRUE(S(0).Commit().ok());
+  S(1).Begin();
+  EXPECT_TRUE(S(1).Visible().value().empty());
+  ASSERT_TRUE(S(1).Abort().ok());
+}
+
 TEST_F(Table, ALockOfTheParentOutlivesAChangeOfTheChild) {
   RowAddress at = Row("row");
   S(1).Begin();

@@ -1,0 +1,66 @@
+// The table access method `fusion`: which functions PostgreSQL calls, a file for each kind.
+//
+// Include after extension/fusion/engine.h.
+#pragma once
+
+#include "extension/fusion/engine.h"
+#include "extension/fusion/transaction.h"
+
+extern "C" {
+#include "access/tableam.h"
+#include "utils/rel.h"
+}
+
+namespace pgquorum::fusion::server {
+
+const TableAmRoutine* FusionTableRoutine();
+
+inline bool IsFusionTable(Relation rel) {
+  return rel->rd_tableam == FusionTableRoutine();
+}
+inline uint64_t SegmentOf(Relation rel) {
+  return SegmentOf(rel->rd_node.dbNode, rel->rd_node.relNode);
+}
+
+// ---- rows (table_rows.cpp) ----------------------------------------------------------------------
+// Which versions a snapshot of any kind shows.
+struct View {
+  SnapshotType type;
+  Snapshot snapshot;  // SNAPSHOT_MVCC
+};
+View ViewOf(SnapshotData* snapshot);
+Result<bool> Shows(Engine& engine, const View& view, const VersionHeader& version);
+// The executor's tuple of a version that lies in writable memory; the version's own words go.
+void MakeTuple(Relation rel, char* version, std::size_t length, RowAddress at, HeapTuple tuple);
+// Copies the version in Engine::scratch into the slot.
+void StoreScratch(Engine& engine, Relation rel, RowAddress at, TupleTableSlot* slot);
+// Reads into Engine::scratch; false: there is no version. Raises.
+bool ReadScratch(Engine& engine, Relation rel, RowAddress at);
+// What the engine stores of a slot's row: compressed where it is long. In the current memory
+// context. Raises.
+struct RowBytes {
+  const char* data;
+  std::size_t size;
+};
+RowBytes BytesOf(Relation rel, HeapTuple tuple);
+
+inline RowAddress AddressOf(const ItemPointerData* tid) {
+  return {tid->ip_blkid.bi_hi, tid->ip_blkid.bi_lo, tid->ip_posid};
+}
+inline void SetTid(ItemPointer tid, RowAddress at) {
+  tid->ip_blkid.bi_hi = at.block_high;
+  tid->ip_blkid.bi_lo = at.block_low;
+  tid->ip_posid = at.slot;
+}
+
+uint64_t TableBytes(Relation rel);
+
+// ---- what fills the routine ---------------------------------------------------------------------
+void FillScans(TableAmRoutine& routine);    // table_scan.cpp
+void FillWrites(TableAmRoutine& routine);   // table_write.cpp
+void FillLocks(TableAmRoutine& routine);    // table_lock.cpp
+void FillDdl(TableAmRoutine& routine);      // table_ddl.cpp
+void FillIndexed(TableAmRoutine& routine);  // table_indexed.cpp
+void FillUpkeep(TableAmRoutine& routine);   // table_upkeep.cpp
+
+}  // namespace pgquorum::fusion::server
