@@ -2,7 +2,7 @@
 //
 // In the shipped libraries every PGQUORUM_REPLICATION_BUG(x) is the constant false and leaves no
 // code. The same sources are compiled a second time with PGQUORUM_REPLICATION_BUGS for
-// multimaster_sim_bugs, where sim/bug_switch.cpp turns one of them on.
+// multimaster_sim_bugs, where sim/bugs.cpp turns one of them on.
 #pragma once
 
 namespace pgquorum::replication {

@@ -11,6 +11,7 @@ inline constexpr std::string_view kErrLimitExceeded = "54000";   // a value abov
 inline constexpr std::string_view kErrMalformedState = "RX200";  // bytes or text no version wrote
 inline constexpr std::string_view kErrUnknownFolding = "RX201";  // folded by a later membership
 inline constexpr std::string_view kErrDotReused = "RX202";       // an identity was given out twice
+inline constexpr std::string_view kErrConflict = "RX207";        // strategy error: nobody decides
 inline constexpr std::string_view kErrBadAcknowledgement =
     "RX203";                                                  // acknowledges what is not there
 inline constexpr std::string_view kErrSequenceGap = "RX204";  // a transaction of a site is missing

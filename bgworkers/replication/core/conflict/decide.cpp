@@ -103,14 +103,20 @@ Outcome OutcomeOf(const Decision& decision, const Change& change) {
              : Outcome::kSkipped;
 }
 
-// The newest deletion that this site knows of the row: the life that an insert here begins.
+// The life that an insert here begins where there is no row: after the newest deletion that this
+// site knows, and after versions that a deletion has been preferred to.
 Stamp LifeAfter(const RowState& local, const Stamp& truncated) {
   Stamp life = std::max(local.merging.life, truncated);
+  bool hidden = false;
   if (local.deleted) {
     life = std::max(life, local.deleted->stamp);
   }
   for (const Version& version : local.versions) {
-    life = version.deleted ? std::max(life, version.stamp) : life;
+    life = std::max(life, version.stamp);
+    hidden = hidden || !version.deleted;
+  }
+  if (hidden && life == local.merging.life) {
+    life.hlc = life.hlc + 1;  // deleted and inserted by the transaction that wrote the hidden one
   }
   return life;
 }

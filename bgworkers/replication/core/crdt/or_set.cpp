@@ -13,15 +13,15 @@ namespace {
 using Element = OrSet::Element;
 
 template <typename Elements>
-auto Place(Elements& elements, std::string_view value) {
+auto PlaceOf(Elements& elements, std::string_view value) {
   return std::lower_bound(
       elements.begin(), elements.end(), value,
       [](const Element& element, std::string_view wanted) { return element.value < wanted; });
 }
 
 template <typename Elements>
-auto Find(Elements& elements, std::string_view value) {
-  auto place = Place(elements, value);
+auto FindTagged(Elements& elements, std::string_view value) {
+  auto place = PlaceOf(elements, value);
   return place != elements.end() && place->value == value ? place : elements.end();
 }
 
@@ -100,7 +100,7 @@ Status OrSet::Add(std::string_view value, const Dot& dot) {
   if (!taken.ok()) {
     return taken;
   }
-  auto place = Place(elements_, value);
+  auto place = PlaceOf(elements_, value);
   if (place == elements_.end() || place->value != value) {
     place = elements_.insert(place, Element{value, {}});
   }
@@ -110,14 +110,14 @@ Status OrSet::Add(std::string_view value, const Dot& dot) {
 }
 
 void OrSet::Remove(std::string_view value) {
-  auto found = Find(elements_, value);
+  auto found = FindTagged(elements_, value);
   if (found != elements_.end()) {
     elements_.erase(found);
   }
 }
 
 bool OrSet::Contains(std::string_view value) const {
-  return Find(elements_, value) != elements_.end();
+  return FindTagged(elements_, value) != elements_.end();
 }
 
 Status OrSet::Join(const OrSet& other, const FoldTable& folds) {

@@ -6,11 +6,16 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "bgworkers/replication/core/crdt/assign.h"
 #include "bgworkers/replication/core/crdt/registry.h"
+#include "bgworkers/replication/core/crdt/shown.h"
 
 #include "base/pure.h"
 
 namespace pgquorum::crdt {
+
+using replication::SiteId;
+
 namespace {
 
 void FuzzBytes(std::string_view bytes) {
@@ -22,6 +27,7 @@ void FuzzBytes(std::string_view bytes) {
   PGQUORUM_CHECK(json.ok());
   Result<std::string> back = FromJson(*type, json.value());
   PGQUORUM_CHECK(back.ok() && back.value() == bytes);
+  PGQUORUM_CHECK(ShownKey(bytes).ok() && ShownJson(bytes).ok() && AllTexts(bytes).ok());
   // Generations above the table are refused; the others merge with themselves into themselves.
   Result<std::string> merged = Merge(bytes, bytes, FoldTable());
   PGQUORUM_CHECK(!merged.ok() || merged.value() == bytes);
@@ -42,6 +48,9 @@ void FuzzPair(std::string_view data) {
     Result<std::string> ba = Merge(b, a, folds);
     PGQUORUM_CHECK(ba.ok() && ba.value() == ab.value());
     PGQUORUM_CHECK(Validate(*TypeOf(a), ab.value()).ok());
+    Author author{{SiteId(1), 1}, [](uint64_t above) { return above + (above < UINT64_MAX); }};
+    Result<std::string> assigned = AssignShown(a, b, author);
+    PGQUORUM_CHECK(!assigned.ok() || ShownKey(assigned.value()).value() == ShownKey(b).value());
   }
 }
 

@@ -2,14 +2,16 @@
 
 #include "bgworkers/replication/core/bug.h"
 
+#include "base/sim/defects.h"
+
 #include "base/pure.h"
 
 namespace pgquorum::replication {
-
-#ifdef PGQUORUM_REPLICATION_BUGS
 namespace {
 Bug enabled = Bug::kNone;
 }
+
+#ifdef PGQUORUM_REPLICATION_BUGS
 bool BugEnabled(Bug bug) {
   return bug == enabled;
 }
@@ -18,27 +20,10 @@ bool BugEnabled(Bug bug) {
 namespace sim {
 namespace {
 
-struct NamedWorldBug {
-  const char* name;
-  bool WorldBugs::*bug;
-};
-constexpr NamedWorldBug kWorldBugs[] = {
-    {"bound-not-durable", &WorldBugs::bound_not_durable},
-    {"ack-before-sync", &WorldBugs::ack_before_sync},
-    {"progress-not-atomic", &WorldBugs::progress_not_atomic},
-    {"stable-without-members", &WorldBugs::stable_without_members},
-    {"close-before-level", &WorldBugs::close_before_level},
-    {"evicted-heard", &WorldBugs::evicted_heard},
-    {"incarnation-kept", &WorldBugs::incarnation_kept},
-    {"copy-before-hold", &WorldBugs::copy_before_hold},
-};
+using CoreDefect = pgquorum::sim::CoreDefect<Bug>;
 
 #ifdef PGQUORUM_REPLICATION_BUGS
-struct NamedBug {
-  const char* name;
-  Bug bug;
-};
-constexpr NamedBug kBugs[] = {
+constexpr CoreDefect kCore[] = {
     {"loser-not-merged", Bug::kLoserNotMerged},
     {"lives-mixed", Bug::kLivesMixed},
     {"losers-dropped", Bug::kLosersDropped},
@@ -55,42 +40,30 @@ constexpr NamedBug kBugs[] = {
     {"commit-any-order", Bug::kCommitAnyOrder},
     {"counter-ignores-incarnation", Bug::kCounterIgnoresIncarnation},
 };
+#else
+constexpr std::span<const CoreDefect> kCore;
 #endif
+constexpr pgquorum::sim::WorldDefect<WorldBugs> kWorld[] = {
+    {"bound-not-durable", [](WorldBugs& bugs) { bugs.bound_not_durable = true; }},
+    {"ack-before-sync", [](WorldBugs& bugs) { bugs.ack_before_sync = true; }},
+    {"progress-not-atomic", [](WorldBugs& bugs) { bugs.progress_not_atomic = true; }},
+    {"stable-without-members", [](WorldBugs& bugs) { bugs.stable_without_members = true; }},
+    {"close-before-level", [](WorldBugs& bugs) { bugs.close_before_level = true; }},
+    {"evicted-heard", [](WorldBugs& bugs) { bugs.evicted_heard = true; }},
+    {"incarnation-kept", [](WorldBugs& bugs) { bugs.incarnation_kept = true; }},
+    {"copy-before-hold", [](WorldBugs& bugs) { bugs.copy_before_hold = true; }},
+};
+constexpr pgquorum::sim::Defects<WorldBugs, Bug> kDefects(kCore, kWorld);
 
 }  // namespace
 
 std::vector<std::string> BugNames() {
-  std::vector<std::string> names;
-#ifdef PGQUORUM_REPLICATION_BUGS
-  for (const NamedBug& bug : kBugs) {
-    names.emplace_back(bug.name);
-  }
-#endif
-  for (const NamedWorldBug& bug : kWorldBugs) {
-    names.emplace_back(bug.name);
-  }
-  return names;
+  return kDefects.Names();
 }
 
 bool EnableBug(std::string_view name, WorldBugs& world) {
-  for (const NamedWorldBug& bug : kWorldBugs) {
-    if (bug.name == name) {
-      world.*bug.bug = true;
-      return true;
-    }
-  }
-#ifdef PGQUORUM_REPLICATION_BUGS
-  enabled = Bug::kNone;
-  for (const NamedBug& bug : kBugs) {
-    if (bug.name == name) {
-      enabled = bug.bug;
-      return true;
-    }
-  }
-#endif
-  return name == "none";
+  return kDefects.Enable(name, world, enabled);
 }
 
 }  // namespace sim
-
 }  // namespace pgquorum::replication

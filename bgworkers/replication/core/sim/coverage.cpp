@@ -1,5 +1,7 @@
 #include "bgworkers/replication/core/sim/coverage.h"
 
+#include <iterator>
+
 #include "base/pure.h"
 
 namespace pgquorum::replication::sim {
@@ -46,24 +48,6 @@ static_assert(std::size(kNames) == static_cast<std::size_t>(Point::kCount));
 
 const char* Name(Point point) {
   return kNames[static_cast<std::size_t>(point)];
-}
-
-std::string Coverage::Missing() const {
-  std::string missing;
-  for (std::size_t i = 0; i < counts_.size(); ++i) {
-    if (counts_[i] == 0) {
-      missing += (missing.empty() ? "" : " ") + std::string(kNames[i]);
-    }
-  }
-  return missing;
-}
-
-std::string Coverage::ToString() const {
-  std::string text;
-  for (std::size_t i = 0; i < counts_.size(); ++i) {
-    text += "  " + std::string(kNames[i]) + " " + std::to_string(counts_[i]) + "\n";
-  }
-  return text;
 }
 
 }  // namespace pgquorum::replication::sim

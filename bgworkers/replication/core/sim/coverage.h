@@ -1,11 +1,9 @@
-// What the simulated worlds have been through. A situation that never arose has not been tested, so
-// a long run fails on a counter that stayed at zero.
+// What can happen to the simulated worlds.
 #pragma once
 
-#include <array>
 #include <cstddef>
-#include <cstdint>
-#include <string>
+
+#include "base/sim/coverage.h"
 
 namespace pgquorum::replication::sim {
 
@@ -48,17 +46,7 @@ enum class Point : std::size_t {
 
 const char* Name(Point point);
 
-class Coverage {
- public:
-  void Hit(Point point, uint64_t times = 1) { counts_[static_cast<std::size_t>(point)] += times; }
-  uint64_t Of(Point point) const { return counts_[static_cast<std::size_t>(point)]; }
-  // Names of the counters at zero, separated by blanks.
-  std::string Missing() const;
-  std::string ToString() const;
-
- private:
-  std::array<uint64_t, static_cast<std::size_t>(Point::kCount)> counts_{};
-};
+using Coverage = pgquorum::sim::Coverage<Point>;
 
 }  // namespace pgquorum::replication::sim
 

@@ -31,8 +31,10 @@ SpoolIndex::Appended SpoolIndex::Append(Origin origin, uint64_t sequence, uint64
   if (log.bytes + bytes > options_.max_bytes && log.bytes > 0) {
     return Appended::kFull;
   }
-  bool fresh = log.segments.empty() || log.segments.back().bytes >= options_.segment_bytes;
+  bool fresh =
+      log.segments.empty() || log.sealed || log.segments.back().bytes >= options_.segment_bytes;
   if (fresh) {
+    log.sealed = false;
     log.segments.push_back({sequence, sequence, 0});
   }
   log.segments.back().last = sequence;
@@ -82,8 +84,12 @@ Status SpoolIndex::Recover(Origin origin, const std::vector<Segment>& segments, 
     log.segments.push_back(segment);
   }
   uint64_t last = segments.empty() ? applied : segments.back().last;
-  // What was applied was durable; segments that end before it were trimmed late.
-  last = std::max(last, applied);
+  if (last < applied) {
+    // What was applied was durable; segments that end before it were trimmed late, and nothing can
+    // be appended to them.
+    log.segments.clear();
+    last = applied;
+  }
   log.marks = {last, last, applied};
   for (const Segment& segment : log.segments) {
     log.bytes += segment.bytes;
@@ -96,6 +102,16 @@ Status SpoolIndex::Recover(Origin origin, const std::vector<Segment>& segments, 
 Watermarks SpoolIndex::Of(Origin origin) const {
   auto found = logs_.find(origin);
   return found == logs_.end() ? Watermarks() : found->second.marks;
+}
+
+std::optional<Segment> SpoolIndex::Newest(Origin origin) const {
+  auto found = logs_.find(origin);
+  bool none = found == logs_.end() || found->second.segments.empty();
+  return none ? std::nullopt : std::optional(found->second.segments.back());
+}
+
+void SpoolIndex::Seal(Origin origin) {
+  logs_[origin].sealed = true;
 }
 
 void SpoolIndex::AddPeer(SiteId peer) {

@@ -65,6 +65,10 @@ class SpoolIndex {
   // kErrSequenceGap when the segments do not follow each other.
   Status Recover(Origin origin, const std::vector<Segment>& segments, uint64_t applied);
   Watermarks Of(Origin origin) const;
+  // The segment that the last transaction went to; nothing when none is held.
+  std::optional<Segment> Newest(Origin origin) const;
+  // The newest segment takes nothing more: the next transaction begins one.
+  void Seal(Origin origin);
 
   // The peer holds back everything that it has not acknowledged, from now on.
   void AddPeer(SiteId peer);
@@ -101,6 +105,7 @@ class SpoolIndex {
     Watermarks marks;
     std::deque<Segment> segments;
     uint64_t bytes = 0;
+    bool sealed = false;
   };
   struct Peer {
     bool parked = false;
