@@ -34,9 +34,10 @@ WHERE pronamespace = 'system'::regnamespace AND obj_description(p.oid, 'pg_proc'
 UNION ALL
 SELECT NULL FROM pg_class c
 WHERE relnamespace = 'system'::regnamespace AND relkind = 'v' AND obj_description(c.oid, 'pg_class') IS NULL;
--- Reading is for pgquorum_monitor, acting for pgquorum_admin, nothing for everybody.
+-- Reading is for pgquorum_monitor, acting for pgquorum_admin, nothing for everybody. What shows users' rows is for
+-- pgquorum_admin as well.
 SELECT c.relname FROM pg_class c
-WHERE relnamespace = 'system'::regnamespace AND relkind = 'v'
+WHERE relnamespace = 'system'::regnamespace AND relkind = 'v' AND relname <> 'replication_differences'
   AND (has_table_privilege('public', c.oid, 'SELECT') OR NOT has_table_privilege('pgquorum_monitor', c.oid, 'SELECT'));
 SELECT p.oid::regprocedure FROM pg_proc p
 WHERE pronamespace IN ('system'::regnamespace, 'pgquorum_internal'::regnamespace)

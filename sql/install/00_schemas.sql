@@ -1,3 +1,6 @@
+-- The extension's own tables are ordinary ones, whatever the user's default is.
+SET LOCAL default_table_access_method = heap;
+
 CREATE SCHEMA system;
 CREATE SCHEMA pgquorum_internal;
 COMMENT ON SCHEMA system IS 'pgquorum: documented views and administration functions';
