@@ -5,9 +5,8 @@ import pathlib
 import shutil
 import signal
 
-from .cluster import Cluster, CommandFailed, Node, children, pgquorum, run
+from .cluster import Cluster, Node, children, pgquorum, run
 from .ports import free_ports
-from .waiting import wait_for
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -75,16 +74,17 @@ class ByHand(Cluster):
     def _addresses(self, node):
         return ["--listen", f"{node.host}:{node.port}", "--raft", self.raft_address(node), "--socket-directory", ""]
 
-    def join(self, node, contact=None, name=None):
+    def join(self, node, contact=None, name=None, witness=False):
         """Makes the node a member through another one, and starts it. `name`: what it is called, when not as its
         place."""
         contact = self.nodes[contact or self._members[0]]
-        # Asked again when nobody knows whether a token was made: the leader has changed.
-        token = wait_for(lambda: pgquorum("cluster", "token", "--data", contact.data).stdout.strip(), "a token is made",
-                         30, (CommandFailed,))
+        token = pgquorum("cluster", "token", "--data", contact.data).stdout.strip()
         n = self.nodes[node]
         pgquorum("cluster", "join", "--token", token, "--node-id", name or node, "--data", n.data,
-                 "--cluster-address", self.raft_address(contact), *self._addresses(n))
+                 "--cluster-address", self.raft_address(contact), *self._addresses(n),
+                 *(["--witness", "--hba", "local all all trust", "--hba", "host all all samenet trust"]
+                   if witness else []))
+        self.witnesses |= {node} if witness else set()
         self._members.append(node)
         self.start(node)
 
@@ -93,6 +93,7 @@ class ByHand(Cluster):
         if (self.nodes[node].data / "postmaster.pid").exists():
             self.kill(node)
         self._members.remove(node)
+        self.witnesses.discard(node)
         shutil.rmtree(self.nodes[node].data)
         shutil.rmtree(self.nodes[node].state)
 

@@ -62,9 +62,10 @@ def children(pid):
 
 class Cluster:
     """`nodes` members. With a Network each lives in its own namespace. `supervise` restarts a dead server after
-    100 ms. `settings` go to postgresql.conf of all nodes."""
+    100 ms. `settings` go to postgresql.conf of all nodes. `witness`: the last node is one."""
 
-    def __init__(self, nodes=3, network=None, supervise=False, settings=None, directory=None, port=None, timeout=120):
+    def __init__(self, nodes=3, network=None, supervise=False, settings=None, directory=None, port=None, timeout=120,
+                 witness=False):
         self.name = f"cluster{next(_numbers)}"
         self.directory = pathlib.Path(directory or f"/tmp/pgquorum-tap-{os.getpid()}-{self.name}")
         self.network = network
@@ -74,6 +75,7 @@ class Cluster:
         self._settings = settings or {}
         self._timeout = timeout
         self.nodes = {}
+        self.witnesses = {f"node{nodes}"} if witness else set()
         self.account = None
 
     # ---- life --------------------------------------------------------------------------------------------------
@@ -86,6 +88,8 @@ class Cluster:
             words += ["--hosts", ",".join(self.network.addresses), "--namespaces", ",".join(self.network.namespaces)]
         if self._supervise:
             words.append("--supervise")
+        if self.witnesses:
+            words.append("--witness")
         for name, value in self._settings.items():
             words += ["--set", f"{name}={value}"]
         pgquorum(*words, timeout=self._timeout + 60)
@@ -116,7 +120,7 @@ class Cluster:
 
     def url(self, target="read-write", shuffle=False):
         """The ordinary multi-host string of an application."""
-        nodes = list(self.nodes.values())
+        nodes = [n for n in self.nodes.values() if n.id not in self.witnesses]
         if shuffle:
             random.shuffle(nodes)
         hosts = ",".join(f"{n.host}:{n.port}" for n in nodes)
@@ -147,6 +151,10 @@ class Cluster:
     def members(self):
         """Nodes that belong to the cluster now."""
         return list(self.nodes)
+
+    def data_nodes(self):
+        """Members that hold the data: all but the witnesses."""
+        return [node for node in self.members() if node not in self.witnesses]
 
     # ---- what it looks like --------------------------------------------------------------------------------------
 
@@ -201,12 +209,12 @@ class Cluster:
 
     def standbys(self):
         primary = self.await_primary()
-        return [node for node in self.members() if node != primary]
+        return [node for node in self.data_nodes() if node != primary]
 
     def await_caught_up(self, timeout=60):
         """Until every node has replayed what the primary has written by now."""
         lsn = self.value("SELECT pg_current_wal_lsn()")
-        for node in self.members():
+        for node in self.data_nodes():
             wait_for(lambda n=node: self.value(
                 "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() >= %s::pg_lsn ELSE true END",
                 (lsn,), n), f"{node} has replayed {lsn}", timeout, NOT_YET)

@@ -135,7 +135,8 @@ class WriteLoad:
 
     def add_client(self, name, node=None, prepare=None, attributes="&target_session_attrs=read-write", interval=None):
         """`node`: connects to this one alone. `prepare` is called in the client's thread before it starts."""
-        nodes = [self._cluster.nodes[node]] if node else list(self._cluster.nodes.values())
+        everybody = [n for n in self._cluster.nodes.values() if n.id not in self._cluster.witnesses]
+        nodes = [self._cluster.nodes[node]] if node else everybody
         client = _Client(self, name, nodes, attributes, prepare, interval or self.interval)
         self._clients.append(client)
         return client
@@ -233,7 +234,7 @@ class Checker:
         """Sentences, none when all is well. Waits until every node has what the primary has."""
         self._cluster.await_caught_up()
         found = []
-        for node in nodes or self._cluster.members():
+        for node in nodes or self._cluster.data_nodes():
             rows = self._cluster.sql(f"SELECT client, number, count(*) FROM {self._load.table} GROUP BY 1, 2", node=node)
             counts = {(client, number): count for client, number, count in rows}
             found += self._compare(node, counts)

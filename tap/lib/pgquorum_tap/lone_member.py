@@ -18,6 +18,7 @@ CREATE EXTENSION pgquorum;
 CREATE FUNCTION gate_open(acks int, lease_ms int) RETURNS void LANGUAGE c AS 'pgquorum_worker', 'pgquorum_test_open';
 CREATE FUNCTION gate_close(retryable bool) RETURNS void LANGUAGE c AS 'pgquorum_worker', 'pgquorum_test_close';
 CREATE FUNCTION admit(clients bool) RETURNS void LANGUAGE c AS 'pgquorum_worker', 'pgquorum_test_admit';
+CREATE FUNCTION settle(ms int) RETURNS void LANGUAGE c AS 'pgquorum_worker', 'pgquorum_test_settle';
 CREATE FUNCTION accept(list text) RETURNS void LANGUAGE c AS 'pgquorum_worker', 'pgquorum_test_accept';
 CREATE FUNCTION in_force(generation int, list_is_empty bool) RETURNS bool LANGUAGE c
   AS 'pgquorum_worker', 'pgquorum_test_in_force';

@@ -19,11 +19,13 @@ hot_standby = on
 
 
 class StockCluster(Cluster):
-    """The first node is the primary and stays it; `synchronous` is its synchronous_standby_names."""
+    """The first node is the primary and stays it; `synchronous` is its synchronous_standby_names, `conninfo` what its
+    standbys say beside their name when they connect."""
 
-    def __init__(self, nodes=3, synchronous="", **arguments):
+    def __init__(self, nodes=3, synchronous="", conninfo="", **arguments):
         super().__init__(nodes=nodes, **arguments)
         self._synchronous = synchronous
+        self._conninfo = conninfo
 
     def _run(self, *words, **options):
         if os.geteuid() == 0:
@@ -47,7 +49,7 @@ class StockCluster(Cluster):
             else:
                 first = self.nodes["node1"]
                 self._run(bindir() / "pg_basebackup", "-D", node.data, "-h", first.host, "-p", first.port,
-                          "-R", "-c", "fast", "-X", "stream", "--no-sync", "-d", f"application_name={name}")
+                          "-R", "-c", "fast", "-X", "stream", "--no-sync", "-d", f"application_name={name} {self._conninfo}")
             self._configure(node)
             self.start(name)
         wait_for(lambda: self.value("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")

@@ -8,6 +8,7 @@ import threading
 
 import psycopg2
 from pgquorum_tap import main, wait_for
+from pgquorum_tap.cluster import children
 from pgquorum_tap.lone_member import LoneMember
 
 
@@ -67,6 +68,37 @@ def a_primary_without_a_lease_is_not_read_write(test):
         cursor.execute("SELECT 1")
         cursor.execute("INSERT INTO t VALUES (1)")
     connect("read-write").close()
+
+
+def logins_wait_for_a_node_that_is_about_to_serve(test):
+    """Appointed and not yet settled: who comes now is let in when the gate opens, and sees a primary."""
+    member = member_of(test)
+    came = []
+
+    def come(user):
+        try:
+            with contextlib.closing(member.connect(user)) as connection, connection.cursor() as cursor:
+                cursor.execute("SHOW default_transaction_read_only")
+                came.append(cursor.fetchone()[0])
+        except psycopg2.Error as error:
+            came.append(str(error))
+    with contextlib.closing(member.connect()) as inside, inside.cursor() as cursor:
+        inside.autocommit = True
+        cursor.execute("SELECT settle(60000)")
+        clients = [threading.Thread(target=come, args=(user,)) for user in ("app", "postgres")]
+        for client in clients:
+            client.start()
+        # In authentication they have no entry among the sessions yet, but are processes of the server.
+        wait_for(lambda: len([title for title in children(member.postmaster()).values() if "authentication" in title]) == 2,
+                 "both are being authenticated")
+        assert came == [], came
+        cursor.execute("SELECT gate_open(0, 600000), admit(true), settle(0)")
+        for client in clients:
+            client.join(20)
+        assert came == ["off", "off"], came
+        cursor.execute("SELECT gate_close(false), admit(false), settle(1)")  # which did not become one in time
+        come("app")
+        assert "does not serve clients" in came[2], came
 
 
 def a_transaction_that_began_in_time_does_not_commit_late(test):
@@ -260,6 +292,7 @@ def a_crash_brings_it_back_as_a_standby(test):
 
 
 main(nothing_is_written_while_the_gate_is_closed, a_primary_without_a_lease_is_not_read_write,
+     logins_wait_for_a_node_that_is_about_to_serve,
      a_transaction_that_began_in_time_does_not_commit_late,
      two_phase_commit_is_fenced_at_both_phases, waits_for_the_quorum_cannot_be_cancelled, a_missing_list_closes_the_gate,
      a_late_commit_without_a_quorum_is_not_answered, less_than_the_quorum_needs_a_privilege,

@@ -1,11 +1,23 @@
 #!/usr/bin/python3
-"""Every node stopped and started once, the primary last, while clients write."""
-from pgquorum_tap import main
+"""Every node stopped and started once, the primary last, while clients write; a parameter that needs it is in force then."""
+from pgquorum_tap import main, wait_for
+from pgquorum_tap.cluster import NOT_YET
 from pgquorum_tap.scenarios import write_through
+
+PARAMETER, VALUE = "max_files_per_process", "900"
 
 
 def a_rolling_restart(test):
     cluster = test.cluster()
+
+    def setting(node):
+        return cluster.sql("SELECT setting, pending_restart FROM pg_settings WHERE name = %s", (PARAMETER,), node)[0]
+
+    for node in cluster.nodes:
+        cluster.sql(f"ALTER SYSTEM SET {PARAMETER} = {VALUE}", node=node)
+        cluster.sql("SELECT pg_reload_conf()", node=node)
+        wait_for(lambda n=node: setting(n)[1] and setting(n)[0] != VALUE, f"{node} shows that it waits for a restart", 20,
+                 NOT_YET)
 
     def fault(old):
         for node in [n for n in cluster.nodes if n != old] + [old]:
@@ -14,6 +26,7 @@ def a_rolling_restart(test):
             cluster.await_healthy()
     result = write_through(cluster, fault)
     assert not result.problems, result.problems
+    assert {setting(node) for node in cluster.nodes} == {(VALUE, False)}, [setting(node) for node in cluster.nodes]
     test.note(f"longest write outage {result.outage_ms:.0f} ms")
 
 

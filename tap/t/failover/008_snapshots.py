@@ -42,4 +42,29 @@ def after_a_time(test):
     wait_for(lambda: snapshots(node), "a snapshot after a second")
 
 
-main(none_when_both_limits_are_off, after_a_number_of_entries, after_a_time)
+def entries_stay_for_those_who_were_away(test):
+    cluster = test.cluster(settings=OFF | {"pgquorum.snapshot_entries": 20, "pgquorum.log_retention": 40})
+    leader = next(node for node in cluster.nodes if cluster.value("SELECT role FROM system.raft_status", node=node) == "leader")
+    away = next(node for node in cluster.standbys() if node != leader)
+
+    def number(node, metric):
+        return cluster.value("SELECT value FROM system.raft_metrics WHERE metric = %s", (metric,), node)
+
+    def return_after(changes):
+        cluster.stop(away)
+        change(cluster, changes)
+        cluster.start(away)
+        cluster.await_healthy()
+
+    change(cluster, 70)
+    wait_for(lambda: number(leader, "first_index") == number(leader, "snapshot_index") - 40 + 1,
+             "the log begins 40 entries before the end of the snapshot")
+    sent = number(leader, "snapshots_started")
+    return_after(5)
+    assert (number(leader, "snapshots_started"), number(away, "snapshots_installed")) == (sent, 0)
+    return_after(150)
+    assert number(leader, "snapshots_started") > sent
+    assert number(away, "snapshots_installed") > 0
+
+
+main(none_when_both_limits_are_off, after_a_number_of_entries, after_a_time, entries_stay_for_those_who_were_away)

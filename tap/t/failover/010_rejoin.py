@@ -1,10 +1,8 @@
 #!/usr/bin/python3
-"""Nodes that come back with WAL that nobody else has, in a directory that cannot be rewound, or with another one."""
+"""Nodes that come back with WAL that nobody else has, or in a directory that cannot be rewound."""
 import os
 import re
-import shutil
 import signal
-import subprocess
 
 import psycopg2
 
@@ -140,31 +138,5 @@ def a_standby_promoted_by_hand_is_fenced_and_rewound(test, cluster):
     Checker(cluster, load).check()
 
 
-def copied(cluster, node, to):
-    subprocess.run(["cp", "-a", cluster.nodes[node].data, to], check=True)
-
-
-def a_restored_voter_does_not_count_until_it_is_whole(test, cluster):
-    """34: a standby's directory of an hour ago is put back; then the primary dies."""
-    standby = cluster.standbys()[0]
-    cluster.stop(standby)
-    data = cluster.nodes[standby].data
-    aside = data.with_name("data.old")
-    copied(cluster, standby, aside)
-    test.on_end(shutil.rmtree, aside, True)
-    cluster.start(standby)
-    cluster.await_healthy()
-
-    def fault(old):
-        cluster.stop(standby)
-        shutil.rmtree(data)
-        aside.rename(data)
-        cluster.start(standby)
-        cluster.kill(old)
-    result = write_through(cluster, fault, recover=cluster.start)
-    assert not result.problems, result.problems
-
-
 main(the_longest_wal_returns_and_acknowledges_nothing, the_source_dies_during_the_rewind,
-     a_rewind_that_is_impossible_ends_in_a_new_copy, a_standby_promoted_by_hand_is_fenced_and_rewound,
-     a_restored_voter_does_not_count_until_it_is_whole, shared=three_nodes)
+     a_rewind_that_is_impossible_ends_in_a_new_copy, a_standby_promoted_by_hand_is_fenced_and_rewound, shared=three_nodes)

@@ -12,7 +12,7 @@ def three_nodes(test):
     return test.cluster()
 
 
-def with_setting(cluster, node, setting, says, after_include=False):
+def with_setting(cluster, node, setting, says, after_include=False, refused=False):
     """The node is restarted with a line more in postgresql.conf, before the line that includes pgquorum.conf or after
     it: its log `says` what is wrong. Then as before. Returns what its log said."""
     conf = cluster.nodes[node].data / "postgresql.conf"
@@ -28,7 +28,9 @@ def with_setting(cluster, node, setting, says, after_include=False):
         cluster.await_log(node, says, since, 30)
         return cluster.log_since(node, since)
     finally:
-        if cluster.runs(node):
+        if refused:  # its log says so before it has ended
+            wait_for(lambda: not cluster.runs(node), f"the end of {node}")
+        else:
             cluster.stop(node, "immediate")
         conf.write_text(kept)
         cluster.start(node)
@@ -39,13 +41,13 @@ def settings_out_of_range(test, cluster):
     """The server refuses to start, as with any setting."""
     node = cluster.standbys()[0]
     with_setting(cluster, node, "pgquorum.election_timeout = 5",
-                 'outside the valid range for parameter "pgquorum.election_timeout"')
+                 'outside the valid range for parameter "pgquorum.election_timeout"', refused=True)
 
 
 def too_few_workers(test, cluster):
     """A member refuses to start; the number that is needed is named."""
     node = cluster.standbys()[0]
-    said = with_setting(cluster, node, "max_worker_processes = 0", "max_worker_processes")
+    said = with_setting(cluster, node, "max_worker_processes = 0", "max_worker_processes", refused=True)
     test.note(next(line for line in said.splitlines() if "max_worker_processes" in line))
 
 

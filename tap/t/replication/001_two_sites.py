@@ -1,0 +1,230 @@
+#!/usr/bin/python3
+"""Two writable sites: rows flow both ways, conflicts are decided alike, and what cannot be done is refused."""
+import psycopg2
+from pgquorum_tap import main, wait_for
+from pgquorum_tap.sites import GROUP, Sites
+
+ORDERS = "CREATE TABLE orders (id int PRIMARY KEY, item text, amount int CHECK (amount < 1000))"
+
+
+def two_sites(test):
+    sites = test.cluster(Sites, nodes=2).group()
+    sites.at("node1", ORDERS)
+    sites.at("node2", ORDERS)
+    sites.at("node1", "INSERT INTO orders SELECT i, 'before', i FROM generate_series(1, 50) i")
+    sites.at("node1", f"SELECT system.add_replicated_table('{GROUP}', 'orders')")
+    return sites
+
+
+def rows_that_were_there_arrive(_test, sites):
+    sites.settle("orders")
+    assert sites.value("SELECT count(*) FROM orders", node="node2") == 50
+    assert sites.at("node2", "SELECT * FROM system.replication_conflicts") == []
+
+
+def changes_flow_both_ways_and_end(_test, sites):
+    sites.at("node1", "INSERT INTO orders VALUES (101, 'from node1', 1)")
+    sites.at("node2", "INSERT INTO orders VALUES (102, NULL, 2)")
+    sites.settle("orders")
+    sites.at("node1", "UPDATE orders SET amount = 22 WHERE id = 102")
+    sites.at("node2", "DELETE FROM orders WHERE id = 101")
+    sites.at("node2", "BEGIN; DELETE FROM orders WHERE id = 3; INSERT INTO orders VALUES (3, 'again', 3);"
+                      " UPDATE orders SET amount = 33 WHERE id = 3; COMMIT")
+    sites.settle("orders")
+    assert sites.at("node2", "SELECT * FROM orders WHERE id > 100 ORDER BY 1") == [(102, None, 22)]
+    assert sites.at("node1", "SELECT * FROM orders WHERE id = 3") == [(3, "again", 33)]
+    # Each change was applied once, and what came from the other was not sent back.
+    for node in sites.names():
+        assert sites.at(node, "SELECT id FROM system.replication_conflicts") == [], node
+    sites.at("node1", "UPDATE orders SET amount = 4 WHERE id = 4")
+    sites.settle("orders")
+    changes = {"node1": 5, "node2": 53}
+    wait_for(lambda: all(sites.value("SELECT row_changes FROM system.replication_peers", node=n) == changes[n]
+                         for n in sites.names()), "each site counts the other's changes")
+
+
+def large_values_travel(_test, sites):
+    """A value that is stored out of line and not touched by the statement is not in the new row's image."""
+    sites.replicate("CREATE TABLE papers (id int PRIMARY KEY, body text, note text)", "papers")
+    sites.at("node1", "INSERT INTO papers SELECT 1, string_agg(md5(i::text), ''), 'a' FROM generate_series(1, 2000) i")
+    sites.settle("papers")
+    sites.cut()
+    sites.at("node1", "DELETE FROM papers WHERE id = 1")
+    sites.at("node2", "UPDATE papers SET note = 'b' WHERE id = 1")
+    sites.heal()
+    sites.settle("papers")
+    assert sites.at("node1", "SELECT id, length(body), note FROM papers") == [(1, 64000, "b")]
+
+
+def conflicts_go_to_the_later_write(_test, sites):
+    sites.settle("orders")
+    for node in sites.names():
+        sites.at(node, "DELETE FROM pgquorum_internal.replication_conflict")
+    sites.cut()
+    sites.at("node1", "UPDATE orders SET item = 'older' WHERE id = 11")
+    sites.at("node2", "UPDATE orders SET item = 'newer' WHERE id = 11")
+    sites.at("node2", "INSERT INTO orders VALUES (201, 'older', 1)")
+    sites.at("node1", "INSERT INTO orders VALUES (201, 'newer', 1)")
+    sites.at("node1", "DELETE FROM orders WHERE id = 12")
+    sites.at("node2", "UPDATE orders SET item = 'survives' WHERE id = 12")
+    sites.at("node1", "UPDATE orders SET item = 'lost' WHERE id = 13")
+    sites.at("node2", "DELETE FROM orders WHERE id = 13")
+    # Deleted and inserted again here, updated there before that.
+    sites.at("node2", "UPDATE orders SET item = 'old life' WHERE id = 14")
+    sites.at("node1", "DELETE FROM orders WHERE id = 14; INSERT INTO orders VALUES (14, 'new life', 14)")
+    # Inserted and deleted here after it was inserted there.
+    sites.at("node1", "INSERT INTO orders VALUES (202, 'x', 1)")
+    sites.at("node2", "INSERT INTO orders VALUES (202, 'y', 1)")
+    sites.at("node2", "DELETE FROM orders WHERE id = 202")
+    sites.heal()
+    sites.settle("orders")
+    assert sites.at("node1", "SELECT id, item FROM orders WHERE id IN (11, 12, 13, 14) OR id > 200 ORDER BY 1") == \
+        [(11, "newer"), (12, "survives"), (14, "new life"), (201, "newer")]
+    kinds = "SELECT kind, operation, outcome, winner_site_id FROM system.replication_conflicts WHERE %s ORDER BY id"
+    there = "coalesce(remote_row ->> 'id', '') = '{}'"
+    assert sites.at("node1", kinds % there.format(11)) == [("update_update", "update", "applied", 2)]
+    assert sites.at("node2", kinds % there.format(11)) == [("update_update", "update", "skipped", 2)]
+    assert sites.at("node1", kinds % there.format(12)) == [("update_deleted", "update", "applied", 2)]
+    assert sites.at("node2", kinds % there.format(12)) == [("delete_updated", "delete", "skipped", 2)]
+    assert sites.at("node1", kinds % there.format(201)) == [("insert_insert", "insert", "skipped", 1)]
+    # A write that has seen the winner is no conflict.
+    sites.at("node2", "DELETE FROM pgquorum_internal.replication_conflict")
+    sites.at("node1", "UPDATE orders SET item = 'seen' WHERE id IN (11, 12, 201)")
+    sites.settle("orders")
+    assert sites.at("node2", "SELECT * FROM system.replication_conflicts") == []
+
+
+def a_row_that_cannot_be_applied_is_kept_aside(_test, sites):
+    sites.at("node2", "ALTER TABLE orders ADD CONSTRAINT strict CHECK (amount <> 13)")
+    sites.at("node1", "BEGIN; INSERT INTO orders VALUES (301, 'good', 1); INSERT INTO orders VALUES (302, 'bad', 13);"
+                      " INSERT INTO orders VALUES (303, 'good', 2); COMMIT")
+    sites.at("node1", "INSERT INTO orders VALUES (304, 'after', 3)")
+    wait_for(lambda: sites.value("SELECT count(*) FROM orders WHERE id IN (301, 303, 304)", node="node2") == 3,
+             "the others arrive")
+    letters = sites.at("node2", "SELECT id, table_name, operation, sqlstate, remote_row ->> 'item', remote_site_id"
+                                " FROM system.replication_dead_letters")
+    assert [letter[1:] for letter in letters] == [("public.orders", "insert", "23514", "bad", 1)], letters
+    assert sites.value("SELECT dead_letters FROM system.replication_peers", node="node2") == 1
+    # It fails again as long as its cause is there, is applied when it is gone, and is no news to the others.
+    retry = f"SELECT system.retry_dead_letter({letters[0][0]})"
+    sites.at("node2", retry)
+    again = "SELECT attempts || sqlstate || retry_requested FROM system.replication_dead_letters"
+    sites.await_value("node2", again, "223514false")
+    sites.at("node2", "ALTER TABLE orders DROP CONSTRAINT strict")
+    conflicts = {node: sites.value("SELECT count(*) FROM system.replication_conflicts", node=node) for node in sites.names()}
+    sites.at("node2", retry)
+    sites.await_value("node2", "SELECT count(*) FROM system.replication_dead_letters", 0)
+    sites.settle("orders")
+    assert sites.value("SELECT amount FROM orders WHERE id = 302", node="node2") == 13
+    stamps = {sites.value("SELECT pg_xact_commit_timestamp(xmin)::text FROM orders WHERE id = 302", node=node)
+              for node in sites.names()}
+    assert len(stamps) == 1, stamps
+    for node in sites.names():
+        assert sites.value("SELECT count(*) FROM system.replication_conflicts", node=node) == conflicts[node]
+    sites.refused("node2", retry, "42704")
+    sites.at("node1", "UPDATE orders SET amount = 12 WHERE id = 302")
+    sites.settle("orders")
+
+
+def a_letter_that_is_too_old_changes_nothing(_test, sites):
+    """The row has been written again before the letter is tried: the later write stands."""
+    sites.at("node2", "ALTER TABLE orders ADD CONSTRAINT strict CHECK (amount <> 13)")
+    sites.at("node1", "UPDATE orders SET amount = 13 WHERE id = 301")
+    sites.at("node1", "DELETE FROM orders WHERE id = 303")
+    sites.await_value("node2", "SELECT count(*) FROM system.replication_dead_letters", 1)
+    sites.at("node1", "UPDATE orders SET amount = 14 WHERE id = 301")
+    sites.await_value("node2", "SELECT amount FROM orders WHERE id = 301", 14)
+    sites.at("node2", "ALTER TABLE orders DROP CONSTRAINT strict")
+    sites.at("node2", "SELECT system.retry_dead_letter(id) FROM system.replication_dead_letters")
+    sites.await_value("node2", "SELECT count(*) FROM system.replication_dead_letters", 0)
+    sites.settle("orders")
+    assert sites.value("SELECT amount FROM orders WHERE id = 301", node="node2") == 14
+
+
+def deletions_are_forgotten_when_all_have_passed(_test, sites):
+    sites.settle("orders")
+    for node in sites.names():
+        assert sites.value("SELECT sum(tombstones) FROM system.replicated_tables", node=node) > 0, node
+    collect = "SELECT pgquorum_internal.collect_tombstones('200 milliseconds')"
+    # A transaction that may still get an older stamp.
+    holder = sites.connect("node2")
+    holder.autocommit = False
+    with holder.cursor() as cursor:
+        cursor.execute("INSERT INTO orders VALUES (401, 'from before', 1)")
+        assert sites.value(collect, node="node1") is None
+        assert sites.value("SELECT sum(tombstones) FROM system.replicated_tables", node="node2") > 0
+        holder.commit()
+    holder.close()
+    sites.settle("orders")
+    # A site that cannot be heard, with a change that is older than the deletion.
+    sites.cut()
+    sites.at("node2", "UPDATE orders SET item = 'older' WHERE id = 401")
+    sites.at("node1", "DELETE FROM orders WHERE id = 401")
+    sites.refused("node1", collect, "08006")
+    sites.heal()
+    sites.settle("orders")
+    assert sites.at("node1", "SELECT * FROM orders WHERE id = 401") == []
+    # By the clock.
+    sites.at("node1", "ALTER SYSTEM SET pgquorum.replication_tombstone_interval = '100ms'")
+    sites.at("node1", "ALTER SYSTEM SET pgquorum.replication_verify_interval = '100ms'")
+    sites.at("node1", "SELECT pg_reload_conf()")
+    for node in sites.names():
+        sites.await_value(node, "SELECT sum(tombstones) FROM system.replicated_tables", 0)
+        assert sites.value("SELECT deletions_forgotten_before < now() FROM system.replication_groups", node=node)
+    sites.await_value("node1", "SELECT bool_and(differing_rows = 0) FROM system.replication_verifications", True)
+    sites.at("node1", "ALTER SYSTEM RESET ALL")
+    sites.at("node1", "SELECT pg_reload_conf()")
+    sites.at("node2", "INSERT INTO orders VALUES (401, 'again', 1)")
+    sites.settle("orders")
+
+
+def what_is_not_there_is_refused(_test, sites):
+    sites.refused("node1", "TRUNCATE orders", "0A000", "DELETE")
+    sites.refused("node1", "UPDATE orders SET id = 9999 WHERE id = 20", "0A000", "insert another")
+    sites.refused("node1", "SELECT system.create_replication_group('h')", "42710")
+    sites.refused("node1", f"SELECT system.add_replicated_table('{GROUP}', 'orders')", "42710")
+    sites.refused("node1", "SELECT system.add_replicated_table('nobody', 'orders')", "42704")
+    sites.at("node1", "CREATE TABLE keyless (i int); CREATE TABLE child (i int PRIMARY KEY, o int REFERENCES orders);"
+                      "CREATE TABLE twice (i int PRIMARY KEY, j int UNIQUE); CREATE TABLE amounts (n numeric PRIMARY KEY);"
+                      "CREATE TABLE here (i int PRIMARY KEY); CREATE TABLE full_there (i int PRIMARY KEY);"
+                      "CREATE TABLE differs (i int PRIMARY KEY, a text); CREATE TABLE elsewhere (i int PRIMARY KEY)")
+    sites.at("node2", "CREATE TABLE full_there (i int PRIMARY KEY); INSERT INTO full_there VALUES (1);"
+                      "CREATE TABLE differs (i int PRIMARY KEY, a varchar)")
+    add = f"SELECT system.add_replicated_table('{GROUP}', '%s')"
+    sites.refused("node1", add % "keyless", "55000", "ADD PRIMARY KEY")
+    sites.refused("node1", add % "child", "55000", "foreign key")
+    sites.refused("node1", add % "twice", "55000", "unique")
+    sites.refused("node1", add % "amounts", "55000", "written differently")
+    sites.refused("node1", add % "here", "42P01", "every site")
+    sites.refused("node1", add % "full_there", "55000", "not empty at site 2")
+    sites.refused("node1", add % "differs", "42P16", "varying")
+    for strategy, state in (("multi_value", "0A000"), ("nonsense", "22023")):
+        sites.refused("node1", f"SELECT system.add_replicated_table('{GROUP}', 'elsewhere', '{strategy}')", state)
+    # None of it left a trace.
+    assert sites.at("node1", "SELECT table_name FROM system.replicated_tables WHERE table_name NOT IN ('orders', 'papers')") == []
+    sites.at("node2", "CREATE TABLE elsewhere (i int PRIMARY KEY)")
+    sites.at("node1", add % "elsewhere")
+    sites.at("node2", "INSERT INTO elsewhere VALUES (1)")
+    sites.settle("elsewhere", "orders")
+
+
+def a_site_is_not_joined_by_mistake(_test, sites):
+    sites.refused("node2", f"SELECT system.join_replication_group('{GROUP}', '{sites.address('node1')}')", "42710")
+    sites.at("node1", "CREATE DATABASE other")
+    # In another database of the same server nothing serves a group.
+    connection = psycopg2.connect(sites.node_url("node1").replace("/postgres?", "/other?"))
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE EXTENSION pgquorum")
+            cursor.execute(f"SELECT system.join_replication_group('{GROUP}', '{sites.address('node2')}')")
+        raise AssertionError("joined")
+    except psycopg2.Error as error:
+        assert error.pgcode == "55000" and "replication_databases" in str(error), error
+    finally:
+        connection.close()
+
+
+main(rows_that_were_there_arrive, changes_flow_both_ways_and_end, large_values_travel, conflicts_go_to_the_later_write,
+     a_row_that_cannot_be_applied_is_kept_aside, a_letter_that_is_too_old_changes_nothing,
+     deletions_are_forgotten_when_all_have_passed, what_is_not_there_is_refused, a_site_is_not_joined_by_mistake,
+     shared=two_sites)
