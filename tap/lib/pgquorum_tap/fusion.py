@@ -34,10 +34,11 @@ class FusionServer(StockCluster):
     def kill_all(self):
         """kill -9 of the postmaster and, at once, of everything that it started; the server then starts again."""
         postmaster = self.postmaster("node1")
-        everybody = [postmaster, *children(postmaster)]
-        for pid in everybody:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        # Stopped first: a backend that sees the postmaster's end before its own would still abort its transaction.
+        _signal([postmaster], signal.SIGSTOP)
+        everybody = [*children(postmaster), postmaster]
+        _signal(everybody, signal.SIGSTOP)
+        _signal(everybody, signal.SIGKILL)
         wait_for(lambda: not any(os.path.exists(f"/proc/{pid}/exe") and _alive(pid) for pid in everybody), "all are gone")
         # A process that nobody has reaped yet still counts as a postmaster for the next one.
         (self.nodes["node1"].data / "postmaster.pid").unlink(missing_ok=True)
@@ -49,6 +50,12 @@ class FusionServer(StockCluster):
         before = self.sql(checkpointer)
         kill()
         wait_for(lambda: self.sql(checkpointer) not in ([], before), "the server is back", errors=(psycopg2.Error,))
+
+
+def _signal(pids, number):
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _alive(pid):
