@@ -12,6 +12,7 @@ extern "C" {
 #include "extension/hooks/boot/boot.h"
 #include "extension/hooks/boot/reexec.h"
 #include "extension/hooks/hooks.h"
+#include "extension/hooks/raft_settings.h"
 #include "extension/resources.h"
 
 PGQUORUM_EXPORT const Pg_magic_struct* PG_MAGIC_FUNCTION_NAME(void);
@@ -38,6 +39,7 @@ void _PG_init(void) {
   if (boot::OnlyPrintsASetting()) {
     return;
   }
+  hooks::CheckRaftSettings();
   bool member = boot::PrepareStart();
   resources::RegisterWorkers(member);
   hooks::InstallMemory();

@@ -191,7 +191,34 @@ struct RaftPeer {
 
 inline constexpr std::size_t kMaxRaftPeers = 16;
 
+enum class RaftRole : uint32_t {
+  kUnknown = 0,
+  kFollower = 1,
+  kPreCandidate = 2,
+  kCandidate = 3,
+  kLeader = 4,
+  kLearner = 5,
+  kWitness = 6,  // a follower that holds no data
+};
+
+// What is no number to add up.
+struct RaftState {
+  RaftRole role;
+  uint32_t voters;  // of the current configuration
+  uint32_t learners;
+  uint32_t joint;  // 1 while a membership change is under way
+  uint64_t leader_id;
+  uint64_t voted_for;
+  uint64_t leader_changes;
+  // What the running core goes by, in whole ticks of its clock.
+  uint32_t election_timeout_ms;
+  uint32_t election_timeout_max_ms;
+  uint32_t heartbeat_interval_ms;
+  uint32_t max_entries_per_append;
+};
+
 struct RaftMetricsView {
+  RaftState state;
   RaftNumbers numbers;
   RaftHistograms histograms;
   uint32_t peer_count;  // on the leader; 0 elsewhere

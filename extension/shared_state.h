@@ -144,16 +144,6 @@ inline uint64_t ListHash(std::string_view synchronous_standby_names) {
 
 // ---- what the views show ---------------------------------------------------------------------
 
-enum class RaftRole : uint32_t {
-  kUnknown = 0,
-  kFollower = 1,
-  kPreCandidate = 2,
-  kCandidate = 3,
-  kLeader = 4,
-  kLearner = 5,
-  kWitness = 6,  // a follower that holds no data
-};
-
 enum class MemberRole : uint32_t {
   kUnknown = 0,
   kPrimary = 1,
@@ -175,31 +165,6 @@ enum class EpochPhase : uint32_t {
   kRevoked = 1,
   kAppointed = 2,
   kSettled = 3,
-};
-
-struct RaftView {
-  RaftRole role;
-  uint32_t voters;  // of the current configuration
-  uint32_t learners;
-  uint32_t joint;  // 1 while a membership change is under way
-  uint64_t term;
-  uint64_t leader_id;
-  uint64_t voted_for;
-  uint64_t first_index;  // oldest entry kept
-  uint64_t last_index;
-  uint64_t commit_index;
-  uint64_t applied_index;
-  uint64_t snapshot_index;
-  uint64_t log_bytes;
-  uint64_t elections_started;
-  uint64_t leader_changes;
-  uint64_t proposals_pending;
-  uint64_t proposals_failed;
-  int64_t last_leader_contact_us;
-  uint64_t commit_latency_p50_us;
-  uint64_t commit_latency_p99_us;
-  uint64_t fsync_latency_p50_us;
-  uint64_t fsync_latency_p99_us;
 };
 
 // Whether a member may stream from this node now, as far as its last report tells.
@@ -246,7 +211,6 @@ struct MemberView {
 
 struct NodeView {
   int64_t published_us;
-  RaftView raft;
   // The group's applied state.
   EpochPhase phase;
   uint32_t timeline;  // of the epoch; 0 before the first
@@ -266,9 +230,6 @@ struct NodeView {
   uint64_t lease_deadline_ns;
   uint64_t lease_renewals;
   uint64_t lease_lapses;
-  // Timings in force, after randomisation and clamping.
-  uint32_t heartbeat_interval_ms;
-  uint32_t election_timeout_ms;
   uint32_t lease_duration_ms;
   uint32_t member_count;
   Name agent_state;        // what this node's failover agent is doing, from its state table

@@ -133,6 +133,7 @@ class Core {
 
   // --- observers ---
   NodeId id() const { return options_.id; }
+  const Options& options() const { return options_; }
   Role role() const { return role_; }
   Term term() const { return term_; }
   NodeId vote() const { return vote_; }

@@ -13,9 +13,9 @@ namespace pgquorum::raft {
 
 void Core::ResetElectionTimer() {
   election_elapsed_ = 0;
-  election_timeout_ = options_.election_ticks +
-                      static_cast<uint32_t>(random_.Below(options_.election_ticks)) +
-                      PriorityDelay();
+  uint32_t range = options_.election_ticks_end() - options_.election_ticks;
+  election_timeout_ =
+      options_.election_ticks + static_cast<uint32_t>(random_.Below(range)) + PriorityDelay();
 }
 
 uint32_t Core::PriorityDelay() const {

@@ -17,12 +17,15 @@ struct Options {
 
   // --- time ---
   uint64_t tick_ns = 10'000'000;  // length of a tick; only lease reads depend on it
-  // A follower that hears nothing for a random time in [election_ticks, 2 * election_ticks)
+  // A follower that hears nothing for a random time in [election_ticks, election_ticks_end())
   // campaigns; a leader that hears no majority for election_ticks steps down. >= 2 *
   // heartbeat_ticks. Nodes may differ without harm to elections, commits and quorum reads; lease
   // reads need the same length (election_ticks * tick_ns) everywhere, since a leader takes its own
   // for what the voters have promised.
   uint32_t election_ticks = 15;
+  // Where the random time ends; above election_ticks. A narrow range makes candidates collide, a
+  // wide one makes the wait long. 0: 2 * election_ticks.
+  uint32_t election_ticks_max = 0;
   uint32_t heartbeat_ticks = 3;  // >= 1
   // After ReportPeerDead(leader): campaign after a random 0..peer_dead_delay_ticks, and try again
   // as often while voters that have no such evidence yet refuse.
@@ -73,6 +76,10 @@ struct Options {
   uint64_t snapshot_chunk_bytes = uint64_t{256} << 10;  // at most kMaxChunkBytes
   uint32_t snapshot_chunks_per_tick = 16;               // throttle, for each receiver
   uint32_t snapshot_retry_ticks = 30;                   // no answer for so long: send again
+
+  uint32_t election_ticks_end() const {
+    return election_ticks_max == 0 ? 2 * election_ticks : election_ticks_max;
+  }
 
   // kErrBadOption with the broken rule as its detail.
   Status Validate() const;

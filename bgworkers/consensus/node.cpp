@@ -10,6 +10,7 @@ extern "C" {
 #include <utility>
 
 #include "bgworkers/consensus/node.h"
+#include "bgworkers/consensus/raft_options.h"
 #include "bgworkers/consensus/wall_clock.h"
 #include "bgworkers/transport/pki.h"
 
@@ -31,18 +32,13 @@ constexpr TimeNs kBusyInterval = 5 * kMs;
 constexpr TimeNs kCalmInterval = 100 * kMs;
 constexpr TimeNs kSlotsInterval = 1000 * kMs;
 constexpr int kMaxSteps = 8;
-// A request of a backend waits for so many, each up to twice the timeout, before it is told that
-// nobody leads.
-constexpr uint64_t kElectionsWaitedFor = 3;
+// A request of a backend waits for so many halves of the longest election timeout before it is told
+// that nobody leads.
+constexpr uint64_t kHalfElectionsWaitedFor = 3;
 // A member that stays away for more WAL than this comes back by a new base backup.
 constexpr uint64_t kMaxRetainedBytes = uint64_t{16} << 30;
 // The log holds decisions, not data: small segments keep an idle node small.
 constexpr uint64_t kSegmentBytes = uint64_t{1} << 20;
-
-// The Raft clock: a fraction of its heartbeat. Each tick wakes a thread.
-uint32_t TickMs(uint32_t heartbeat_ms) {
-  return std::clamp(heartbeat_ms / 4, 1U, 25U);
-}
 
 bool IsCalm(failover::AgentState state) {
   return state == failover::AgentState::kPrimary || state == failover::AgentState::kFollowing ||
@@ -62,15 +58,16 @@ Node::Node(Options options)
       lease_(self_),
       cluster_(machine_.published()),
       worker_id_(random_.Next()),
-      session_(kElectionsWaitedFor * options_.election_timeout_ms * kMs,
-               [this](const raft::SessionCommand& command, raft::SessionClient::Answer answer) {
-                 host_->ProposeSession(command, [this, answer = std::move(answer)](
-                                                    const Status& status, raft::Index index,
-                                                    const std::string& result) {
-                   inbox_.Post(Inbox::Kind::kAnswer,
-                               [answer, status, index, result] { answer(status, index, result); });
-                 });
-               }) {}
+      session_(
+          kHalfElectionsWaitedFor * static_cast<uint64_t>(options_.raft.longest_ms()) / 2 * kMs,
+          [this](const raft::SessionCommand& command, raft::SessionClient::Answer answer) {
+            host_->ProposeSession(
+                command, [this, answer = std::move(answer)](const Status& status, raft::Index index,
+                                                            const std::string& result) {
+                  inbox_.Post(Inbox::Kind::kAnswer,
+                              [answer, status, index, result] { answer(status, index, result); });
+                });
+          }) {}
 
 Node::~Node() {
   inbox_.Close();
@@ -186,11 +183,8 @@ std::unique_ptr<raft::Host> Node::MakeHost(const std::optional<identity::ForceOr
   raft::HostOptions options;
   options.raft.id = raft::NodeId(self_.value());
   options.raft.seed = random_.Next();
-  uint32_t tick_ms = TickMs(options_.raft_heartbeat_ms);
-  options.raft.tick_ns = uint64_t{tick_ms} * kMs;
-  options.raft.election_ticks = std::max(2U, options_.election_timeout_ms / tick_ms);
-  options.raft.heartbeat_ticks = std::max(1U, options_.raft_heartbeat_ms / tick_ms);
-  options.raft.snapshot_interval_ticks = options_.snapshot_interval_ms / tick_ms;
+  Apply(options_.raft, options.raft);
+  options.raft.snapshot_interval_ticks = options_.snapshot_interval_ms * kMs / options.raft.tick_ns;
   options.raft.snapshot_entries = options_.snapshot_entries;
   options.raft.retain_entries = options_.log_retention;
   options.directory = options_.state_directory + "/" + identity::kRaftDirectory;

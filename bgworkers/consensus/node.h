@@ -30,6 +30,7 @@
 #include "extension/identity/force_order.h"
 #include "extension/identity/identity.h"
 #include "extension/identity/peers.h"
+#include "extension/raft_settings.h"
 #include "extension/shmem.h"
 #include "raftlog/runtime/host.h"
 #include "raftlog/session_client.h"
@@ -63,8 +64,7 @@ class Node {
     std::string state_directory;
     identity::NodeIdentity identity;
     bool tls = true;
-    uint32_t election_timeout_ms = 1000;
-    uint32_t raft_heartbeat_ms = 100;
+    raft_settings::Values raft;
     uint64_t snapshot_interval_ms = 3'600'000;  // 0: not by time
     uint64_t snapshot_entries = 10'000;         // 0: not by number
     uint64_t log_retention = 10'000;            // entries
@@ -166,7 +166,6 @@ class Node {
   void Publish(failover::TimeNs now);
   void PublishHistory();
   void PublishSettings();
-  void FillRaft(shared::NodeView& view) const;
   void FillMember(shared::MemberView& out, const failover::Member& member,
                   failover::TimeNs now) const;
 

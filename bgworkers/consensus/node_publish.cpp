@@ -61,50 +61,6 @@ shared::EventKind KindOf(const failover::HistoryEntry& entry) {
 
 }  // namespace
 
-void Node::FillRaft(shared::NodeView& view) const {
-  const std::shared_ptr<const raft::HostStatus> published = host_->status();
-  const raft::HostStatus& status = *published;
-  shared::RaftView& raft = view.raft;
-  switch (status.role) {
-    case raft::Role::kFollower: {
-      const raft::NodeId self(self_.value());
-      raft.role = !status.configuration.IsVoter(self)    ? shared::RaftRole::kLearner
-                  : status.configuration.IsWitness(self) ? shared::RaftRole::kWitness
-                                                         : shared::RaftRole::kFollower;
-      break;
-    }
-    case raft::Role::kPreCandidate:
-      raft.role = shared::RaftRole::kPreCandidate;
-      break;
-    case raft::Role::kCandidate:
-      raft.role = shared::RaftRole::kCandidate;
-      break;
-    case raft::Role::kLeader:
-      raft.role = shared::RaftRole::kLeader;
-      break;
-  }
-  raft.voters = static_cast<uint32_t>(status.configuration.voters.size());
-  raft.learners = static_cast<uint32_t>(status.configuration.learners.size());
-  raft.joint = status.configuration.joint() ? 1 : 0;
-  raft.term = status.term.value();
-  raft.leader_id = status.leader.value();
-  raft.voted_for = status.vote.value();
-  raft.first_index = status.first.value();
-  raft.last_index = status.last.value();
-  raft.commit_index = status.commit.value();
-  raft.applied_index = status.applied.value();
-  raft.snapshot_index = status.snapshot.index.value();
-  raft.log_bytes = status.log.bytes;
-  raft.elections_started = status.metrics.elections_started;
-  raft.leader_changes = machine_.leader_changes();
-  raft.proposals_pending = status.waiting_proposals;
-  raft.proposals_failed = status.metrics.proposals_refused + status.refused_proposals;
-  raft.commit_latency_p50_us = status.commit_us.Quantile(0.5);
-  raft.commit_latency_p99_us = status.commit_us.Quantile(0.99);
-  raft.fsync_latency_p50_us = status.sync_us.Quantile(0.5);
-  raft.fsync_latency_p99_us = status.sync_us.Quantile(0.99);
-}
-
 void Node::FillMember(shared::MemberView& out, const failover::Member& member, TimeNs now) const {
   const failover::Rule& rule = cluster_->rule();
   const failover::Appointment& appointment = cluster_->appointment();
@@ -161,12 +117,11 @@ void Node::FillMember(shared::MemberView& out, const failover::Member& member, T
 void Node::Publish(TimeNs now) {
   shared::NodeView view{};
   view.published_us = GetCurrentTimestamp();
-  FillRaft(view);
+  const std::shared_ptr<const raft::HostStatus> published = host_->status();
+  const raft::HostStatus& raft = *published;
   view.agent_state.Set(failover::ToString(agent_.state()));
-  view.coordinator_state.Set(view.raft.role == shared::RaftRole::kLeader
-                                 ? (waiting_for_.empty() ? "idle" : waiting_for_)
-                                 : "");
-  view.election_timeout_ms = options_.election_timeout_ms;
+  view.coordinator_state.Set(
+      raft.role == raft::Role::kLeader ? (waiting_for_.empty() ? "idle" : waiting_for_) : "");
   view.lease_deadline_ns = static_cast<uint64_t>(std::max<TimeNs>(0, lease_deadline_));
   view.lease_renewals = lease_renewals_;
   view.lease_lapses = lease_lapses_;
@@ -192,10 +147,7 @@ void Node::Publish(TimeNs now) {
     }
     const failover::Settings& settings = cluster_->settings();
     view.failover_paused = settings.automatic_failover ? 0 : 1;
-    view.heartbeat_interval_ms = static_cast<uint32_t>(settings.heartbeat_interval / failover::kMs);
     view.lease_duration_ms = static_cast<uint32_t>(settings.lease_duration / failover::kMs);
-    const std::shared_ptr<const raft::HostStatus> published = host_->status();
-    const raft::HostStatus& raft = *published;
     for (const auto& [id, member] : cluster_->members()) {
       if (view.member_count == shared::kMaxMembers) {
         break;
@@ -205,8 +157,8 @@ void Node::Publish(TimeNs now) {
       out.raft_voter = raft.configuration.IsVoter(raft::NodeId(id.value())) ? 1 : 0;
     }
   }
+  shmem::PublishRaftMetrics(RaftMetrics(raft, machine_.leader_changes()));
   shmem::PublishNode(view);
-  shmem::PublishRaftMetrics(RaftMetrics(*host_->status()));
   if (published_index_ != cluster_->applied_index()) {
     published_index_ = cluster_->applied_index();
     PublishHistory();

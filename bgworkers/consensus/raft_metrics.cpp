@@ -5,6 +5,38 @@
 namespace pgquorum::consensus {
 namespace {
 
+shared::RaftRole RoleOf(const raft::HostStatus& s) {
+  switch (s.role) {
+    case raft::Role::kFollower:
+      return !s.configuration.IsVoter(s.id)    ? shared::RaftRole::kLearner
+             : s.configuration.IsWitness(s.id) ? shared::RaftRole::kWitness
+                                               : shared::RaftRole::kFollower;
+    case raft::Role::kPreCandidate:
+      return shared::RaftRole::kPreCandidate;
+    case raft::Role::kCandidate:
+      return shared::RaftRole::kCandidate;
+    case raft::Role::kLeader:
+      return shared::RaftRole::kLeader;
+  }
+  return shared::RaftRole::kUnknown;
+}
+
+void FillState(const raft::HostStatus& s, shared::RaftState& state) {
+  state.role = RoleOf(s);
+  state.voters = static_cast<uint32_t>(s.configuration.voters.size());
+  state.learners = static_cast<uint32_t>(s.configuration.learners.size());
+  state.joint = s.configuration.joint() ? 1 : 0;
+  state.leader_id = s.leader.value();
+  state.voted_for = s.vote.value();
+  auto ms = [&s](uint64_t ticks) {
+    return static_cast<uint32_t>((ticks * s.options.tick_ns + 500'000) / 1'000'000);
+  };
+  state.election_timeout_ms = ms(s.options.election_ticks);
+  state.election_timeout_max_ms = ms(s.options.election_ticks_end());
+  state.heartbeat_interval_ms = ms(s.options.heartbeat_ticks);
+  state.max_entries_per_append = s.options.max_entries_per_append;
+}
+
 void FillGauges(const raft::HostStatus& s, shared::RaftNumbers& n) {
   n.is_leader = s.role == raft::Role::kLeader ? 1 : 0;
   n.is_refilling = s.refilling ? 1 : 0;
@@ -95,8 +127,10 @@ static_assert(static_cast<uint32_t>(raft::ProgressState::kSnapshot) ==
 
 }  // namespace
 
-shared::RaftMetricsView RaftMetrics(const raft::HostStatus& status) {
+shared::RaftMetricsView RaftMetrics(const raft::HostStatus& status, uint64_t leader_changes) {
   shared::RaftMetricsView view{};
+  FillState(status, view.state);
+  view.state.leader_changes = leader_changes;
   FillGauges(status, view.numbers);
   FillCounters(status, view.numbers);
   view.histograms.commit = Copy(status.commit_us);

@@ -6,7 +6,7 @@
 
 namespace pgquorum::consensus {
 
-shared::RaftMetricsView RaftMetrics(const raft::HostStatus& status);
+shared::RaftMetricsView RaftMetrics(const raft::HostStatus& status, uint64_t leader_changes);
 
 }  // namespace pgquorum::consensus
 

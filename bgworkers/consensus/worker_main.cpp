@@ -48,8 +48,8 @@ void StopOnBrokenInvariant(const char* file, int line, const char* condition) {
 }
 
 // In the setting's own unit.
-uint32_t Number(const char* setting) {
-  return static_cast<uint32_t>(std::strtoul(SettingInForce(setting).c_str(), nullptr, 10));
+int Number(const char* setting) {
+  return static_cast<int>(std::strtol(SettingInForce(setting).c_str(), nullptr, 10));
 }
 
 Result<Node::Options> ReadOptions() {
@@ -68,12 +68,13 @@ Result<Node::Options> ReadOptions() {
   options.identity = std::move(identity).value();
   // The variables are the other library's; by name they are everybody's.
   options.tls = SettingInForce("pgquorum.tls") != "off";
-  options.election_timeout_ms = Number("pgquorum.election_timeout");
-  options.raft_heartbeat_ms =
-      std::min(Number("pgquorum.raft_heartbeat_interval"), options.election_timeout_ms / 2);
-  options.snapshot_interval_ms = uint64_t{Number("pgquorum.snapshot_interval")} * 1000;
-  options.snapshot_entries = Number("pgquorum.snapshot_entries");
-  options.log_retention = Number("pgquorum.log_retention");
+  for (const raft_settings::Timing& timing : raft_settings::kTimings) {
+    options.raft.*timing.field = Number(timing.name);
+  }
+  options.raft.max_entries_per_append = Number("pgquorum.max_entries_per_append");
+  options.snapshot_interval_ms = static_cast<uint64_t>(Number("pgquorum.snapshot_interval")) * 1000;
+  options.snapshot_entries = static_cast<uint64_t>(Number("pgquorum.snapshot_entries"));
+  options.log_retention = static_cast<uint64_t>(Number("pgquorum.log_retention"));
   return options;
 }
 

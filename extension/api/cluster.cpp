@@ -32,6 +32,11 @@ const shared::NodeView* ReadNode(const shared::Root& root) {
   return root.node.Read(view) ? &view : nullptr;
 }
 
+const shared::RaftMetricsView* ReadRaft(const shared::Root& root) {
+  static shared::RaftMetricsView view;
+  return root.raft_metrics.Read(view) ? &view : nullptr;
+}
+
 namespace {
 
 using shared::MemberView;
@@ -165,40 +170,44 @@ void PutMember(ReturnSetInfo* rows, const MemberView& m, bool fresh) {
   row.PutInto(rows);
 }
 
-void PutRaft(ReturnSetInfo* rows, const shared::Root& root, const shared::NodeView& view) {
-  const shared::RaftView& raft = view.raft;
+void PutRaft(ReturnSetInfo* rows, const shared::Root& root, const shared::NodeView& view,
+             const shared::RaftMetricsView& raft) {
+  const shared::RaftState& state = raft.state;
+  const shared::RaftNumbers& n = raft.numbers;
   std::string_view leader;
   for (const MemberView& member : view.members) {
-    if (member.raft_node_id != 0 && member.raft_node_id == raft.leader_id) {
+    if (member.raft_node_id != 0 && member.raft_node_id == state.leader_id) {
       leader = member.name.view();
     }
   }
   Row row;
   row.Text(root.boot.node_name.view());
-  row.Text(NameOf(raft.role));
-  row.Long(raft.term);
+  row.Text(NameOf(state.role));
+  row.Long(n.term);
   row.Text(leader);
-  row.LongOrNull(raft.leader_id);
-  row.LongOrNull(raft.voted_for);
-  row.Long(raft.commit_index);
-  row.Long(raft.applied_index);
-  row.Long(raft.first_index);
-  row.Long(raft.last_index);
-  row.Long(raft.snapshot_index);
-  row.Long(raft.log_bytes);
-  row.Long(raft.voters);
-  row.Long(raft.learners);
-  row.Bool(raft.joint != 0);
-  row.Long(raft.elections_started);
-  row.Long(raft.leader_changes);
-  row.Long(raft.proposals_pending);
-  row.Long(raft.proposals_failed);
-  row.LongOrNull(raft.commit_latency_p50_us);
-  row.LongOrNull(raft.commit_latency_p99_us);
-  row.LongOrNull(raft.fsync_latency_p50_us);
-  row.LongOrNull(raft.fsync_latency_p99_us);
-  row.LongOrNull(view.election_timeout_ms);
-  row.LongOrNull(view.heartbeat_interval_ms);
+  row.LongOrNull(state.leader_id);
+  row.LongOrNull(state.voted_for);
+  row.Long(n.commit_index);
+  row.Long(n.applied_index);
+  row.Long(n.first_index);
+  row.Long(n.last_index);
+  row.Long(n.snapshot_index);
+  row.Long(n.log_bytes);
+  row.Long(state.voters);
+  row.Long(state.learners);
+  row.Bool(state.joint != 0);
+  row.Long(n.elections_started);
+  row.Long(state.leader_changes);
+  row.Long(n.waiting_proposals);
+  row.Long(n.proposals_refused + n.proposals_turned_away);
+  row.LongOrNull(raft.histograms.commit.p50);
+  row.LongOrNull(raft.histograms.commit.p99);
+  row.LongOrNull(raft.histograms.sync.p50);
+  row.LongOrNull(raft.histograms.sync.p99);
+  row.LongOrNull(state.election_timeout_ms);
+  row.LongOrNull(state.election_timeout_max_ms);
+  row.LongOrNull(state.heartbeat_interval_ms);
+  row.LongOrNull(state.max_entries_per_append);
   row.Time(view.published_us);
   row.Bool(WorkerAlive(root));
   row.PutInto(rows);
@@ -315,8 +324,10 @@ PGQUORUM_FUNCTION(pgquorum_members) {
 PGQUORUM_FUNCTION(pgquorum_raft) {
   shared::Root& root = api::Memory();
   ReturnSetInfo* rows = api::BeginRows(fcinfo);
-  if (const shared::NodeView* view = api::ReadNode(root); view != nullptr) {
-    api::PutRaft(rows, root, *view);
+  const shared::NodeView* view = api::ReadNode(root);
+  const shared::RaftMetricsView* raft = api::ReadRaft(root);
+  if (view != nullptr && raft != nullptr) {
+    api::PutRaft(rows, root, *view, *raft);
   }
   return 0;
 }

@@ -18,5 +18,6 @@ bool WorkerAlive(const shared::Root& root);
 // Copies what the worker published last; false when it never did. Static memory: valid until the
 // next call.
 const shared::NodeView* ReadNode(const shared::Root& root);
+const shared::RaftMetricsView* ReadRaft(const shared::Root& root);
 
 }  // namespace pgquorum::api

@@ -6,12 +6,6 @@
 namespace pgquorum::api {
 namespace {
 
-// What the consensus worker published last; null when it never did. Static memory.
-const shared::RaftMetricsView* ReadMetrics(const shared::Root& root) {
-  static shared::RaftMetricsView view;
-  return root.raft_metrics.Read(view) ? &view : nullptr;
-}
-
 // What a worker published that does not answer any more says nothing about now.
 void PutNumber(ReturnSetInfo* rows, const shared::RaftNumber& number,
                const shared::RaftMetricsView& view, bool fresh) {
@@ -100,7 +94,7 @@ using namespace pgquorum;  // lint: allow(using) C entry points
 PGQUORUM_FUNCTION(pgquorum_raft_metrics) {
   shared::Root& root = api::Memory();
   ReturnSetInfo* rows = api::BeginRows(fcinfo);
-  if (const shared::RaftMetricsView* view = api::ReadMetrics(root); view != nullptr) {
+  if (const shared::RaftMetricsView* view = api::ReadRaft(root); view != nullptr) {
     bool fresh = api::WorkerAlive(root);
     for (const shared::RaftNumber& number : shared::kRaftNumbers) {
       api::PutNumber(rows, number, *view, fresh);
@@ -112,7 +106,7 @@ PGQUORUM_FUNCTION(pgquorum_raft_metrics) {
 PGQUORUM_FUNCTION(pgquorum_raft_histograms) {
   shared::Root& root = api::Memory();
   ReturnSetInfo* rows = api::BeginRows(fcinfo);
-  if (const shared::RaftMetricsView* view = api::ReadMetrics(root); view != nullptr) {
+  if (const shared::RaftMetricsView* view = api::ReadRaft(root); view != nullptr) {
     bool fresh = api::WorkerAlive(root);
     for (const shared::RaftHistogramName& name : shared::kRaftHistograms) {
       api::PutHistogram(rows, name, view->histograms.*name.field, fresh);
@@ -124,7 +118,7 @@ PGQUORUM_FUNCTION(pgquorum_raft_histograms) {
 PGQUORUM_FUNCTION(pgquorum_raft_histogram_buckets) {
   shared::Root& root = api::Memory();
   ReturnSetInfo* rows = api::BeginRows(fcinfo);
-  const shared::RaftMetricsView* view = api::ReadMetrics(root);
+  const shared::RaftMetricsView* view = api::ReadRaft(root);
   if (view != nullptr && api::WorkerAlive(root)) {
     for (const shared::RaftHistogramName& name : shared::kRaftHistograms) {
       api::PutBuckets(rows, name, view->histograms.*name.field);
@@ -136,7 +130,7 @@ PGQUORUM_FUNCTION(pgquorum_raft_histogram_buckets) {
 PGQUORUM_FUNCTION(pgquorum_raft_peers) {
   shared::Root& root = api::Memory();
   ReturnSetInfo* rows = api::BeginRows(fcinfo);
-  const shared::RaftMetricsView* view = api::ReadMetrics(root);
+  const shared::RaftMetricsView* view = api::ReadRaft(root);
   if (view != nullptr && api::WorkerAlive(root)) {
     const shared::NodeView* node = api::ReadNode(root);
     for (uint32_t i = 0; i < Min(view->peer_count, uint32_t{shared::kMaxRaftPeers}); ++i) {

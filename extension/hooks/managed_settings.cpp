@@ -13,6 +13,7 @@ extern "C" {
 }
 
 #include "extension/hooks/commit_gate.h"
+#include "extension/hooks/raft_settings.h"
 #include "extension/pg/raise.h"
 #include "extension/shmem.h"
 
@@ -145,6 +146,7 @@ bool Handle(Node* statement, bool top_level) {
     RefuseManaged(set->name);
     RefuseDanger(set->name, value);
   }
+  hooks::CheckRaftSettingsWith(set->name, value);
   return false;
 }
 

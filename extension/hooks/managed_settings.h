@@ -17,7 +17,8 @@ namespace pgquorum::managed_settings {
 
 // For ALTER SYSTEM on a member: raises 55000 for what may not be set; true when the statement was
 // carried out here, by the cluster. False for everything else, on a standalone server always. RESET
-// of a server's parameter is always allowed. `top_level`: not inside a function.
+// of a server's parameter is allowed, unless what is left does not fit together. `top_level`: not
+// inside a function.
 bool Handle(Node* statement, bool top_level);
 
 }  // namespace pgquorum::managed_settings

@@ -48,8 +48,6 @@ void Publish() {
   static shared::NodeView view;
   view = {};
   view.published_us = GetCurrentTimestamp();
-  view.raft.role = shared::RaftRole::kLeader;
-  view.raft.term = 3;
   view.epoch_number = 7;
   view.primary_id = 2;
   view.primary_name.Set("node2");
@@ -64,6 +62,10 @@ void Publish() {
   view.members[0].lag_bytes = -1;
   view.members[0].lag_us = -1;
   shmem::PublishNode(view);
+  static shared::RaftMetricsView raft;
+  raft.state.role = shared::RaftRole::kLeader;
+  raft.numbers.term = 3;
+  shmem::PublishRaftMetrics(raft);
 }
 
 }  // namespace

@@ -127,6 +127,7 @@ struct HostStatus {
   Index stable;  // durable here
   SnapshotMeta snapshot;
   Configuration configuration;  // the latest in the log
+  Options options;              // of the core that runs
   bool refilling = false;       // damaged: neither votes nor campaigns
   NodeId transferring_to;
   std::vector<PeerStatus> peers;  // leader only

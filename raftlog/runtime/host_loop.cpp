@@ -433,6 +433,7 @@ void Host::Impl::PublishStatus() {
   s.stable = core_->log().stable();
   s.snapshot = core_->snapshot();
   s.configuration = core_->configuration();
+  s.options = core_->options();
   s.refilling = core_->refilling();
   s.transferring_to = core_->transferring_to();
   for (const auto& [node, p] : core_->progress()) {

@@ -144,12 +144,13 @@ TEST(Paper, S52_CandidateYieldsToALeader) {
 }
 
 // 5.2: "election timeouts are chosen randomly from a fixed interval (e.g., 150-300ms)".
-TEST(Paper, S52_TimeoutsAreRandomizedInTheInterval) {
+std::map<int, int> SeenTimeouts(uint32_t longest_ticks) {
   std::map<int, int> seen;
   for (uint64_t seed = 1; seed <= 400; ++seed) {
-    Cluster cluster(3, 0, [seed](Options& options) {
+    Cluster cluster(3, 0, [=](Options& options) {
       options.pre_vote = false;
       options.seed = seed;
+      options.election_ticks_max = longest_ticks;
     });
     int ticks = 0;
     while (cluster[1].role() == Role::kFollower) {
@@ -158,9 +159,22 @@ TEST(Paper, S52_TimeoutsAreRandomizedInTheInterval) {
     }
     ++seen[ticks];
   }
+  return seen;
+}
+
+TEST(Paper, S52_TimeoutsAreRandomizedInTheInterval) {
+  std::map<int, int> seen = SeenTimeouts(0);  // not given: twice the shortest
   EXPECT_EQ(seen.begin()->first, 10);
   EXPECT_EQ(seen.rbegin()->first, 19);
   EXPECT_EQ(seen.size(), 10U);
+  seen = SeenTimeouts(14);
+  EXPECT_EQ(seen.begin()->first, 10);
+  EXPECT_EQ(seen.rbegin()->first, 13);
+  EXPECT_EQ(seen.size(), 4U);
+  seen = SeenTimeouts(40);
+  EXPECT_EQ(seen.begin()->first, 10);
+  EXPECT_EQ(seen.rbegin()->first, 39);
+  EXPECT_EQ(seen.size(), 30U);
 }
 
 // 5.2 and thesis 3.4: a candidate that does not win starts again in a higher term.

@@ -29,6 +29,11 @@ TEST(Options, ValidateNamesTheRule) {
   options.max_entries_per_append = 100;
   options.election_ticks = 5;
   EXPECT_EQ(options.Validate().sqlstate(), kErrBadOption);
+  options.election_ticks = 15;
+  options.election_ticks_max = 15;
+  EXPECT_EQ(options.Validate().detail(), "election_ticks_max must be above election_ticks");
+  options.election_ticks_max = 16;
+  EXPECT_TRUE(options.Validate().ok());
 }
 
 // --- replication ---
@@ -43,6 +48,21 @@ TEST(Replication, ProposalsOfOneRoundTravelTogether) {
   EXPECT_EQ(Count(cluster, MessageKind::kAppend, 2), 3U);  // 100 + 100 + 50
   cluster.Deliver();
   EXPECT_EQ(cluster[2].log().commit(), cluster[1].log().last());
+}
+
+TEST(Replication, AnAppendCarriesNoMoreEntriesThanAllowed) {
+  for (uint32_t most : {1U, 7U, 1000U}) {
+    Cluster cluster(3, 0, [most](Options& options) {
+      options.max_entries_per_append = most;
+      options.max_inflight_appends = 1000;
+    });
+    cluster.Elect(1);
+    for (int i = 0; i < 250; ++i) {
+      ASSERT_TRUE(cluster[1].Propose(EntryType::kCommand, "x").ok());
+    }
+    cluster.Pump(1);
+    EXPECT_EQ(Count(cluster, MessageKind::kAppend, 2), (250 + most - 1) / most);
+  }
 }
 
 TEST(Replication, InflightMessagesAreLimited) {

@@ -19,8 +19,8 @@ CREATE FUNCTION pgquorum_internal.raft(
   OUT membership_changing boolean, OUT elections_started bigint, OUT leader_changes bigint,
   OUT proposals_pending bigint, OUT proposals_failed bigint, OUT commit_latency_p50_us bigint,
   OUT commit_latency_p99_us bigint, OUT fsync_latency_p50_us bigint, OUT fsync_latency_p99_us bigint,
-  OUT election_timeout_ms bigint, OUT heartbeat_interval_ms bigint, OUT published_at timestamptz,
-  OUT worker_alive boolean)
+  OUT election_timeout_ms bigint, OUT election_timeout_max_ms bigint, OUT heartbeat_interval_ms bigint,
+  OUT max_entries_per_append bigint, OUT published_at timestamptz, OUT worker_alive boolean)
 RETURNS SETOF record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'pgquorum_raft';
 COMMENT ON FUNCTION pgquorum_internal.raft() IS 'Raft as this node''s consensus worker published it last';
 

@@ -10,7 +10,9 @@ from pgquorum_tap.waiting import wait_for
 
 
 def three_nodes(test):
-    return test.cluster(settings={"pgquorum.snapshot_entries": 20})
+    return test.cluster(settings={"pgquorum.snapshot_entries": 20, "pgquorum.election_timeout": "1500ms",
+                                  "pgquorum.election_timeout_max": "2s", "pgquorum.raft_heartbeat_interval": "250ms",
+                                  "pgquorum.max_entries_per_append": 1})
 
 
 def metrics(cluster, node):
@@ -35,6 +37,20 @@ def leader(cluster):
 def change(cluster, times):
     for priority in range(times):
         cluster.sql("SELECT system.set_priority('node1', %s)", (50 + priority % 5,))
+
+
+def what_the_core_goes_by(_, cluster):
+    """Not failover's heartbeat, which has a setting of the cluster's own."""
+    for node in cluster.nodes:
+        row = cluster.sql("""SELECT election_timeout_ms, election_timeout_max_ms, heartbeat_interval_ms,
+                             max_entries_per_append FROM system.raft_status""", node=node)
+        assert row == [(1500, 2000, 250, 1)], row
+    # Each view reads what was published last when it is asked.
+    wait_for(lambda: cluster.value("""SELECT s.term = max(value) FILTER (WHERE metric = 'term')
+                                      AND s.log_bytes = max(value) FILTER (WHERE metric = 'log_bytes')
+                                      AND s.snapshot_index = max(value) FILTER (WHERE metric = 'snapshot_index')
+                                      FROM system.raft_status s, system.raft_metrics
+                                      GROUP BY s.term, s.log_bytes, s.snapshot_index"""), "the views show the same")
 
 
 def numbers_grow_with_the_work(test, cluster):
@@ -95,6 +111,8 @@ def a_silent_follower(_, cluster):
     finally:
         cluster.resume(silent)
     wait_for(lambda: peer()[0] and peer()[2] >= matched + 10 and peer()[3] == peer()[2] + 1, "it has caught up")
+    sent = metrics(cluster, first)
+    assert sent["entries_sent"] <= sent["appends_sent"], sent  # pgquorum.max_entries_per_append
     cluster.await_healthy()
 
 
@@ -139,5 +157,5 @@ def what_nobody_measures_is_null(_, cluster):
     cluster.await_healthy()
 
 
-main(numbers_grow_with_the_work, buckets_add_up, a_silent_follower, what_waits_without_a_majority,
+main(what_the_core_goes_by, numbers_grow_with_the_work, buckets_add_up, a_silent_follower, what_waits_without_a_majority,
      what_nobody_measures_is_null, shared=three_nodes)

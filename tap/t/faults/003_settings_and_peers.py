@@ -42,6 +42,12 @@ def settings_out_of_range(test, cluster):
     node = cluster.standbys()[0]
     with_setting(cluster, node, "pgquorum.election_timeout = 5",
                  'outside the valid range for parameter "pgquorum.election_timeout"', refused=True)
+    for setting, says in (
+            ("pgquorum.raft_heartbeat_interval = 501",
+             "pgquorum.raft_heartbeat_interval (501 ms) must be at most half of pgquorum.election_timeout (1000 ms)"),
+            ("pgquorum.election_timeout_max = 1000",
+             "pgquorum.election_timeout_max (1000 ms) must be above pgquorum.election_timeout (1000 ms)")):
+        with_setting(cluster, node, setting, says, refused=True)
 
 
 def too_few_workers(test, cluster):

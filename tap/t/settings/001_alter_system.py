@@ -56,6 +56,19 @@ def what_may_not_be_set(test):
                         ("wal_level", "minimal"), ("shared_preload_libraries", "auto_explain")):
         assert error_of(cluster, f"ALTER SYSTEM SET {name} = '{value}'") == "55000", name
         assert error_of(cluster, f"ALTER SYSTEM RESET {name}") is None, name
+    # Raft's times only together as the next start takes them; a refusal writes nothing.
+    for right in ("SET pgquorum.election_timeout = '5s'", "SET pgquorum.raft_heartbeat_interval = '1s'",
+                  "SET pgquorum.election_timeout_max = '6s'"):
+        cluster.sql(f"ALTER SYSTEM {right}")
+    written = (cluster.nodes["node1"].data / "postgresql.auto.conf").read_text()
+    for wrong in ("SET pgquorum.raft_heartbeat_interval = 2501", "SET pgquorum.election_timeout_max = '5 s'",
+                  "SET pgquorum.election_timeout = '1900ms'", "RESET pgquorum.election_timeout",
+                  "SET pgquorum.election_timeout TO DEFAULT", "SET pgquorum.max_entries_per_append = 1001"):
+        assert error_of(cluster, f"ALTER SYSTEM {wrong}") == "22023", wrong
+    assert (cluster.nodes["node1"].data / "postgresql.auto.conf").read_text() == written
+    assert cluster.value("SELECT election_timeout_ms FROM system.raft_status") == 1000, "not before a restart"
+    for name in ("election_timeout_max", "raft_heartbeat_interval", "election_timeout"):
+        cluster.sql(f"ALTER SYSTEM RESET pgquorum.{name}")
     # Everything else is the server's own.
     cluster.sql("ALTER SYSTEM SET work_mem = '5MB'")
     cluster.sql("ALTER SYSTEM SET fsync = on")
