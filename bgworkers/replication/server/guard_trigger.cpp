@@ -14,7 +14,10 @@ extern "C" {
 #include "utils/wait_event.h"
 }
 
+#include "bgworkers/replication/server/guard_trigger.h"
+
 #include "bgworkers/replication/server/guard_kept.h"
+#include "bgworkers/replication/server/guard_truncate.h"
 #include "bgworkers/replication/server/row_facts.h"
 #include "bgworkers/replication/server/table_rules.h"
 
@@ -84,7 +87,9 @@ bool SameBytes(const bytea* a, const bytea* b) {
   return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
 }
 
-HeapTuple Guard(TriggerData* data) {
+}  // namespace
+
+HeapTuple GuardRow(TriggerData* data) {
   Relation relation = data->tg_relation;
   Oid id = RelationGetRelid(relation);
   Key key = KeyOf(relation);
@@ -116,8 +121,6 @@ HeapTuple Guard(TriggerData* data) {
   return row;
 }
 
-}  // namespace
-
 }  // namespace pgquorum::replication::server
 
 PGQUORUM_FUNCTION(pgquorum_replication_guard) {
@@ -128,10 +131,8 @@ PGQUORUM_FUNCTION(pgquorum_replication_guard) {
   }
   auto* data = reinterpret_cast<TriggerData*>(fcinfo->context);
   if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event)) {
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("replicated table \"%s\" cannot be truncated",
-                           RelationGetRelationName(data->tg_relation)),
-                    errhint("Use DELETE, which is replicated.")));
+    GuardTruncate(data->tg_relation);
+    return PointerGetDatum(nullptr);
   }
-  return PointerGetDatum(Guard(data));
+  return PointerGetDatum(GuardRow(data));
 }

@@ -178,8 +178,44 @@ def deletions_are_forgotten_when_all_have_passed(_test, sites):
     sites.settle("orders")
 
 
+def truncate_deletes_what_the_site_has(_test, sites):
+    """What others write meanwhile survives, or loses, as if each row had been deleted."""
+    sites.replicate("CREATE TABLE numbers (id int PRIMARY KEY, body text)", "numbers")
+    for node in sites.names():
+        sites.at(node, "CREATE TABLE marks (id int PRIMARY KEY, m int)")
+    sites.at("node1", f"SELECT system.add_replicated_table('{GROUP}', 'marks', 'vector_clock')")
+    sites.at("node1", "INSERT INTO numbers SELECT i, repeat(md5(i::text), 300) FROM generate_series(1, 20) i")
+    sites.at("node1", "INSERT INTO marks SELECT i, 0 FROM generate_series(1, 20) i")
+    sites.at("node1", "CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'fired'; END $$;"
+                      "CREATE TRIGGER never BEFORE DELETE ON numbers FOR EACH ROW EXECUTE FUNCTION never()")
+    sites.settle("numbers", "marks")
+    tombstones = "SELECT sum(tombstones) FROM system.replicated_tables WHERE table_name IN ('numbers', 'marks')"
+    sites.at("node1", "BEGIN; TRUNCATE numbers, marks; ROLLBACK")
+    assert sites.value(tombstones, node="node1") == 0
+    sites.cut()
+    for table in ("numbers SET body", "marks SET m"):
+        sites.at("node2", f"UPDATE {table} = '1' WHERE id = 5")
+    sites.at("node1", "BEGIN; INSERT INTO numbers VALUES (21); TRUNCATE numbers, marks RESTART IDENTITY;"
+                      " INSERT INTO numbers VALUES (1, 'after'); COMMIT")
+    for table in ("numbers SET body", "marks SET m"):
+        sites.at("node2", f"UPDATE {table} = '2' WHERE id = 6")
+    sites.at("node2", "INSERT INTO numbers VALUES (30, '3'); INSERT INTO marks VALUES (30, 3)")
+    assert sites.at("node1", "TABLE numbers") == [(1, "after")] and sites.at("node1", "TABLE marks") == []
+    sites.heal()
+    sites.settle("numbers", "marks")
+    assert sites.at("node1", "SELECT * FROM numbers ORDER BY 1") == [(1, "after"), (6, "2"), (30, "3")]
+    assert sites.at("node1", "SELECT * FROM marks ORDER BY 1") == [(6, 2), (30, 3)]
+    sites.at("node2", "TRUNCATE numbers")
+    sites.settle("numbers")
+    assert sites.at("node1", "TABLE numbers") == []
+    sites.at("node2", "ALTER TABLE marks DISABLE TRIGGER zz_pgquorum_guard")
+    sites.refused("node2", "TRUNCATE marks", "55000", "not captured")
+    sites.at("node2", "ALTER TABLE marks ENABLE TRIGGER zz_pgquorum_guard")
+    for table in ("numbers", "marks"):
+        sites.at("node1", f"SELECT system.remove_replicated_table('{GROUP}', '{table}')")
+
+
 def what_is_not_there_is_refused(_test, sites):
-    sites.refused("node1", "TRUNCATE orders", "0A000", "DELETE")
     sites.refused("node1", "UPDATE orders SET id = 9999 WHERE id = 20", "0A000", "insert another")
     sites.refused("node1", "SELECT system.create_replication_group('h')", "42710")
     sites.refused("node1", f"SELECT system.add_replicated_table('{GROUP}', 'orders')", "42710")
@@ -226,5 +262,5 @@ def a_site_is_not_joined_by_mistake(_test, sites):
 
 main(rows_that_were_there_arrive, changes_flow_both_ways_and_end, large_values_travel, conflicts_go_to_the_later_write,
      a_row_that_cannot_be_applied_is_kept_aside, a_letter_that_is_too_old_changes_nothing,
-     deletions_are_forgotten_when_all_have_passed, what_is_not_there_is_refused, a_site_is_not_joined_by_mistake,
+     deletions_are_forgotten_when_all_have_passed, truncate_deletes_what_the_site_has, what_is_not_there_is_refused, a_site_is_not_joined_by_mistake,
      shared=two_sites)
