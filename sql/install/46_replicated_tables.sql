@@ -1,19 +1,23 @@
 -- Multi-master: tables of a group.
 
--- What makes a table fit, or why it does not; the answer is what must be the same at every site.
-CREATE FUNCTION pgquorum_internal.table_signature(relation regclass) RETURNS text
+-- A table and, if it is partitioned, its partitions at all levels.
+CREATE FUNCTION pgquorum_internal.parts_of(relation regclass) RETURNS SETOF regclass
+LANGUAGE sql STABLE SET search_path = pg_catalog
+AS $$ SELECT relation UNION SELECT relid FROM pg_partition_tree(relation) $$;
+
+-- What stands in the way of replicating a table, or one of its partitions.
+CREATE FUNCTION pgquorum_internal.check_part(relation regclass, OUT problem text, OUT advice text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
 DECLARE
   c pg_class;
   pkey pg_index;
-  problem text;
-  advice text;
 BEGIN
   SELECT * INTO c FROM pg_class WHERE oid = relation;
   SELECT * INTO pkey FROM pg_index WHERE indrelid = relation AND indisprimary AND indisvalid;
-  IF c.relkind <> 'r' OR c.relpersistence <> 'p' OR c.relispartition
-     OR EXISTS (SELECT FROM pg_inherits WHERE relation IN (inhrelid, inhparent)) THEN
-    problem := 'Only ordinary tables can be replicated: no view, no partition, no parent or child, not temporary, not unlogged.';
+  IF c.relkind NOT IN ('r', 'p') OR c.relpersistence <> 'p'
+     OR EXISTS (SELECT FROM pg_inherits JOIN pg_class h ON h.oid = inhrelid
+                WHERE relation IN (inhrelid, inhparent) AND NOT h.relispartition) THEN
+    problem := 'Only ordinary and partitioned tables can be replicated: no view, no parent or child, not temporary, not unlogged.';
   ELSIF c.relnamespace::regnamespace::text IN ('pg_catalog', 'information_schema', 'system', 'pgquorum_internal') THEN
     problem := 'It belongs to the system.';
   ELSIF pkey IS NULL THEN
@@ -27,9 +31,8 @@ BEGIN
   ELSIF EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND relation IN (conrelid, confrelid)) THEN
     problem := 'It has a foreign key, or one refers to it; a row could lose its parent at another site.';
     advice := 'Not available yet.';
-  ELSIF EXISTS (SELECT FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND attgenerated <> '') THEN
-    problem := 'It has a generated column.';
-    advice := 'Not available yet.';
+  ELSIF EXISTS (SELECT FROM pg_attribute WHERE attrelid = relation AND attgenerated <> '' AND attnum = ANY (pkey.indkey::smallint[])) THEN
+    problem := 'A column of its primary key is generated.';
   ELSIF EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
                 JOIN pg_type b ON b.oid = pgquorum_internal.base_type(t.oid)
                 WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND b.oid <> t.oid
@@ -45,14 +48,102 @@ BEGIN
     problem := 'Equal values of its key can be written differently (numeric, floating point, case-insensitive text).';
     advice := 'Use a key of integers, text, uuid, dates or times.';
   END IF;
-  IF problem IS NOT NULL THEN
+END
+$$;
+
+-- What makes a table fit, or why it does not; the answer is what must be the same at every site. How it is partitioned need not be.
+CREATE FUNCTION pgquorum_internal.table_signature(relation regclass) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog AS $$
+DECLARE
+  part regclass;
+  problem text;
+  advice text;
+BEGIN
+  IF (SELECT relispartition FROM pg_class WHERE oid = relation) THEN
     RAISE EXCEPTION 'table "%" cannot be replicated', relation
-      USING ERRCODE = '55000', DETAIL = problem, HINT = coalesce(advice, 'docs/multi-master.md says which tables can be.');
+      USING ERRCODE = '55000', DETAIL = 'It is a partition.', HINT = 'Add the partitioned table; its partitions come with it.';
   END IF;
-  RETURN (SELECT string_agg(format('%I %s%s%s', attname, format_type(atttypid, atttypmod),
+  FOR part IN SELECT p FROM pgquorum_internal.parts_of(relation) p ORDER BY p <> relation, p LOOP
+    SELECT * INTO problem, advice FROM pgquorum_internal.check_part(part);
+    IF problem IS NOT NULL THEN
+      RAISE EXCEPTION 'table "%" cannot be replicated', part
+        USING ERRCODE = '55000', DETAIL = problem, HINT = coalesce(advice, 'docs/multi-master.md says which tables can be.');
+    END IF;
+  END LOOP;
+  RETURN (SELECT string_agg(format('%I %s%s%s%s', attname, format_type(atttypid, atttypmod),
                                    CASE WHEN attnotnull THEN ' NOT NULL' ELSE '' END,
-                                   CASE WHEN attnum = ANY (pkey.indkey::smallint[]) THEN ' KEY' ELSE '' END), ', ' ORDER BY attname)
-          FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped);
+                                   CASE WHEN attnum = ANY (i.indkey::smallint[]) THEN ' KEY' ELSE '' END,
+                                   CASE WHEN attgenerated <> '' THEN ' GENERATED ' || pg_get_expr(d.adbin, d.adrelid) ELSE '' END), ', ' ORDER BY attname)
+          FROM pg_attribute JOIN pg_index i ON i.indrelid = attrelid AND i.indisprimary
+               LEFT JOIN pg_attrdef d ON d.adrelid = attrelid AND d.adnum = attnum
+          WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped);
+END
+$$;
+
+-- ---- the guard -------------------------------------------------------------------------------------------
+
+-- Of a table or partition: what rows need to be told apart in the log, and the trigger that partitions do not inherit.
+CREATE FUNCTION pgquorum_internal.prepare_part(part regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog AS $$
+BEGIN
+  -- In this order: the second fires adopt_partitions(), which must find nothing to do.
+  EXECUTE format('CREATE TRIGGER zz_pgquorum_guard_truncate BEFORE TRUNCATE ON %s'
+                 ' EXECUTE FUNCTION pgquorum_internal.replication_guard()', part);
+  EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', part);
+END
+$$;
+
+CREATE FUNCTION pgquorum_internal.put_guard(target regclass, arguments text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog AS $$
+BEGIN
+  PERFORM pgquorum_internal.prepare_part(p) FROM pgquorum_internal.parts_of(target) p;
+  EXECUTE format('CREATE TRIGGER zz_pgquorum_guard BEFORE INSERT OR UPDATE OR DELETE ON %s'
+                 ' FOR EACH ROW EXECUTE FUNCTION pgquorum_internal.replication_guard(%s)', target, arguments);
+END
+$$;
+
+-- A partition that is made or attached later. Rows that it brings along would be at this site only.
+CREATE FUNCTION pgquorum_internal.adopt_partitions() RETURNS event_trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+  part regclass;
+  rows boolean;
+BEGIN
+  FOR part IN SELECT p FROM pgquorum_internal.replicated_table r JOIN pg_class c ON c.oid = r.relation AND c.relkind = 'p',
+                            LATERAL pgquorum_internal.parts_of(r.relation) p
+              WHERE NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = p AND tgname = 'zz_pgquorum_guard_truncate') LOOP
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s)', part) INTO rows;
+    IF rows THEN
+      RAISE EXCEPTION 'table "%" has rows and cannot become a partition of a replicated table', part USING ERRCODE = '55000',
+        DETAIL = 'The other sites would not be sent them.', HINT = 'Attach it empty, and insert the rows.';
+    END IF;
+    PERFORM pgquorum_internal.prepare_part(part);
+  END LOOP;
+END
+$$;
+CREATE EVENT TRIGGER pgquorum_partitions ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE')
+  EXECUTE FUNCTION pgquorum_internal.adopt_partitions();
+
+-- Writes rows once more as they are. No column may be named that only defaults can be assigned to; a table may have no other.
+CREATE FUNCTION pgquorum_internal.touch_rows(target regclass, condition text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog AS $$
+DECLARE
+  touched record;
+  rows bigint;
+BEGIN
+  SELECT a.attname AS name, a.attidentity = 'a' AS always INTO touched
+  FROM pg_attribute a LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary AND a.attnum = ANY (i.indkey::smallint[])
+  WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+  ORDER BY a.attidentity = 'a', i.indrelid IS NULL, a.attnum LIMIT 1;
+  IF touched.always THEN
+    EXECUTE format('ALTER TABLE %s ALTER %I SET GENERATED BY DEFAULT', target, touched.name);
+  END IF;
+  EXECUTE format('UPDATE %s SET %I = %2$I WHERE %s', target, touched.name, condition);
+  GET DIAGNOSTICS rows = ROW_COUNT;
+  IF touched.always THEN
+    EXECUTE format('ALTER TABLE %s ALTER %I SET GENERATED ALWAYS', target, touched.name);
+  END IF;
+  RETURN rows;
 END
 $$;
 
@@ -129,16 +220,11 @@ BEGIN
       (SELECT g.site_id FROM pgquorum_internal.replication_group g)
       USING ERRCODE = '55000', HINT = 'Only the site at which the table is added may have rows; they are sent to the others.';
   END IF;
-  EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', target);
-  EXECUTE format('CREATE TRIGGER zz_pgquorum_guard BEFORE INSERT OR UPDATE OR DELETE ON %s'
-                 ' FOR EACH ROW EXECUTE FUNCTION pgquorum_internal.replication_guard(%s)', target,
-                 pgquorum_internal.guard_arguments(target, coalesce(strategy, own.conflict_strategy),
-                                                   coalesce(primary_site, own.primary_site), column_level));
+  PERFORM pgquorum_internal.put_guard(target, pgquorum_internal.guard_arguments(
+    target, coalesce(strategy, own.conflict_strategy), coalesce(primary_site, own.primary_site), column_level));
   IF pgquorum_internal.has_merging_columns(target) THEN
     EXECUTE format('CREATE TRIGGER zz_pgquorum_assign BEFORE UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION crdt.assign()', target);
   END IF;
-  EXECUTE format('CREATE TRIGGER zz_pgquorum_guard_truncate BEFORE TRUNCATE ON %s'
-                 ' EXECUTE FUNCTION pgquorum_internal.replication_guard()', target);
   INSERT INTO pgquorum_internal.replicated_table (relation, conflict_strategy, primary_site, column_level)
   VALUES (target, strategy, primary_site, column_level);
   RETURN 'registered';
@@ -154,7 +240,6 @@ DECLARE
   name text;
   signature text;
   other record;
-  key_column text;
 BEGIN
   g := pgquorum_internal.own_group(group_name);
   PERFORM pgquorum_internal.check_replication_server();
@@ -181,9 +266,7 @@ BEGIN
   END LOOP;
   PERFORM pgquorum_internal.register_table(schema_name, name, conflict_strategy, false, primary_site, column_level);
   -- Rows that are here already become changes, and reach the others as such.
-  SELECT a.attname INTO key_column FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-  WHERE i.indrelid = table_name AND i.indisprimary;
-  EXECUTE format('UPDATE %s SET %I = %I', table_name, key_column, key_column);
+  PERFORM pgquorum_internal.touch_rows(table_name, 'true');
 END
 $$;
 COMMENT ON FUNCTION system.add_replicated_table(text, regclass, text, boolean, integer) IS
@@ -313,6 +396,8 @@ REVOKE ALL ON FUNCTION pgquorum_internal.ask_site(text, text), pgquorum_internal
   pgquorum_internal.database_identity(), pgquorum_internal.check_group_free(),
   pgquorum_internal.add_site(text, integer, text), pgquorum_internal.forget_site(integer),
   pgquorum_internal.admit_site(text, text, text, text), pgquorum_internal.own_conninfo(text),
-  pgquorum_internal.table_signature(regclass), pgquorum_internal.await_peers(),
+  pgquorum_internal.table_signature(regclass), pgquorum_internal.await_peers(), pgquorum_internal.parts_of(regclass),
+  pgquorum_internal.check_part(regclass), pgquorum_internal.prepare_part(regclass), pgquorum_internal.put_guard(regclass, text),
+  pgquorum_internal.adopt_partitions(), pgquorum_internal.touch_rows(regclass, text),
   pgquorum_internal.find_table(text, text), pgquorum_internal.check_table(text, text, text, text),
   pgquorum_internal.register_table(text, text, text, boolean, integer, boolean) FROM PUBLIC;

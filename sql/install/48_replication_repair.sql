@@ -23,14 +23,9 @@ CREATE FUNCTION pgquorum_internal.write_row_again(group_name text, schema_name t
 RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog SET pgquorum.overrule_conflicts = on AS $$
 DECLARE
   target regclass := pgquorum_internal.find_table(schema_name, table_name);
-  columns text := (SELECT string_agg(quote_ident(k.name), ', ') FROM pgquorum_internal.key_columns(target) k);
-  rows bigint;
 BEGIN
   PERFORM pgquorum_internal.asked_by(group_name, asker);
-  EXECUTE format('UPDATE %s SET (%s) = ROW(%s) WHERE %s', target, columns, columns,
-                 pgquorum_internal.key_condition(target, key));
-  GET DIAGNOSTICS rows = ROW_COUNT;
-  RETURN CASE rows WHEN 0 THEN 'none' ELSE 'written' END;
+  RETURN CASE pgquorum_internal.touch_rows(target, pgquorum_internal.key_condition(target, key)) WHEN 0 THEN 'none' ELSE 'written' END;
 END
 $$;
 

@@ -36,12 +36,15 @@ $$;
 CREATE FUNCTION pgquorum_internal.drop_guard(target regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog AS $$
 DECLARE
+  part regclass;
   name text;
 BEGIN
-  FOR name IN SELECT tgname FROM pg_trigger WHERE tgrelid = target AND tgname ~ '^zz_pgquorum_' LOOP
-    EXECUTE format('DROP TRIGGER %I ON %s', name, target);
+  FOR part IN SELECT p FROM pgquorum_internal.parts_of(target) p LOOP
+    FOR name IN SELECT tgname FROM pg_trigger WHERE tgrelid = part AND tgname ~ '^zz_pgquorum_' AND tgparentid = 0 LOOP
+      EXECUTE format('DROP TRIGGER %I ON %s', name, part);
+    END LOOP;
+    EXECUTE format('ALTER TABLE %s REPLICA IDENTITY DEFAULT', part);
   END LOOP;
-  EXECUTE format('ALTER TABLE %s REPLICA IDENTITY DEFAULT', target);
 END
 $$;
 
@@ -61,8 +64,8 @@ DECLARE
   target oid := pgquorum_internal.find_table(schema_name, table_name);
 BEGIN
   PERFORM pgquorum_internal.asked_by(group_name, asker);
-  PERFORM pgquorum_internal.drop_guard(target);
   DELETE FROM pgquorum_internal.replicated_table WHERE relation = target;
+  PERFORM pgquorum_internal.drop_guard(target);
   DELETE FROM pgquorum_internal.tombstone WHERE relation = target;
   DELETE FROM pgquorum_internal.row_state WHERE relation = target;
   RETURN 'forgotten';
@@ -155,10 +158,9 @@ BEGIN
     PERFORM pgquorum_internal.ask_others(format('SELECT pgquorum_internal.asked_by(%L, %s)', group_name, g.site_id));
     PERFORM pgquorum_internal.ask_others(format('SELECT pgquorum_internal.site_has_left(%L, %s, %s)', group_name, g.site_id, g.site_id));
   END IF;
-  FOR target IN SELECT relation FROM pgquorum_internal.replicated_table LOOP
+  FOR target IN DELETE FROM pgquorum_internal.replicated_table RETURNING relation LOOP
     PERFORM pgquorum_internal.drop_guard(target);
   END LOOP;
-  DELETE FROM pgquorum_internal.replicated_table;
   DELETE FROM pgquorum_internal.tombstone;
   DELETE FROM pgquorum_internal.row_state;
   DELETE FROM pgquorum_internal.replication_activity;

@@ -41,6 +41,7 @@ DECLARE
   target regclass := pgquorum_internal.find_table(schema_name, table_name);
   mine text := pgquorum_internal.table_signature(target);
   rows boolean;
+  part regclass;
 BEGIN
   IF mine <> signature THEN
     RAISE EXCEPTION 'table "%" is defined differently at this site', target
@@ -52,14 +53,12 @@ BEGIN
     RAISE EXCEPTION 'table "%" is not empty at the joining site', target
       USING ERRCODE = '55000', HINT = 'It is given the rows of the others.';
   END IF;
-  EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', target);
-  EXECUTE format('CREATE TRIGGER zz_pgquorum_guard BEFORE INSERT OR UPDATE OR DELETE ON %s'
-                 ' FOR EACH ROW EXECUTE FUNCTION pgquorum_internal.replication_guard()', target);
+  PERFORM pgquorum_internal.put_guard(target, '');
   EXECUTE format('ALTER TABLE %s DISABLE TRIGGER zz_pgquorum_guard', target);
-  EXECUTE format('CREATE TRIGGER zz_pgquorum_guard_truncate BEFORE TRUNCATE ON %s'
-                 ' EXECUTE FUNCTION pgquorum_internal.replication_guard()', target);
-  EXECUTE format('CREATE TRIGGER zz_pgquorum_joining BEFORE INSERT OR UPDATE OR DELETE ON %s'
-                 ' FOR EACH STATEMENT EXECUTE FUNCTION pgquorum_internal.refuse_while_joining()', target);
+  FOR part IN SELECT p FROM pgquorum_internal.parts_of(target) p LOOP
+    EXECUTE format('CREATE TRIGGER zz_pgquorum_joining BEFORE INSERT OR UPDATE OR DELETE ON %s'
+                   ' FOR EACH STATEMENT EXECUTE FUNCTION pgquorum_internal.refuse_while_joining()', part);
+  END LOOP;
   INSERT INTO pgquorum_internal.replicated_table (relation, conflict_strategy) VALUES (target, strategy);
 END
 $$;

@@ -314,7 +314,7 @@ void CopyTable(Oid table) {
   SPI_execute(
       psprintf("SELECT n.nspname, c.relname, (SELECT string_agg('t.' || quote_ident(attname),"
                " ', ' ORDER BY attnum) FROM pg_catalog.pg_attribute WHERE attrelid = c.oid"
-               " AND attnum > 0 AND NOT attisdropped)"
+               " AND attnum > 0 AND NOT attisdropped AND attgenerated = '')"
                " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"
                " ON n.oid = c.relnamespace WHERE c.oid = %u",
                table),

@@ -169,14 +169,14 @@ void FillResult(const ApplyWork& work, const TableRules& rules, Relation relatio
   }
 }
 
-void Find(const Key& key, Relation relation, bytea* bytes, Execution& run, KeptRow& kept,
+void Find(const Key& key, Relation relation, Oid root, bytea* bytes, Execution& run, KeptRow& kept,
           bool& live) {
   live =
       RelationFindReplTupleByIndex(relation, key.index, LockTupleExclusive, run.remote, run.local);
-  kept = FindKept(RelationGetRelid(relation), bytes);
+  kept = FindKept(root, bytes);
   if (!live && kept.found) {
     // Whoever inserts the row meanwhile has to know what is kept, or wait.
-    kept = LockKept(RelationGetRelid(relation), bytes);
+    kept = LockKept(root, bytes);
     live = RelationFindReplTupleByIndex(relation, key.index, LockTupleExclusive, run.remote,
                                         run.local);
   }
@@ -247,7 +247,7 @@ RowOutcome ApplyKeptRow(const ApplyContext& context, const TableRules& rules, co
   bytea* bytes = KeyBytes(relation, key, run.remote->tts_values);
   KeptRow kept = {};
   bool live = false;
-  Find(key, relation, bytes, run, kept, live);
+  Find(key, relation, rules.root, bytes, run, kept, live);
   if (kept.found) {
     Stamp author = StampHere(StampOf(kept.author), context.own_site, context.stamp);
     pg::Boundary([&] {
@@ -282,7 +282,7 @@ RowOutcome ApplyKeptRow(const ApplyContext& context, const TableRules& rules, co
                     work->decision.after.merging.values};
   });
   if (pg::Boundary([&] { return StateToKeep(*work, facts); })) {
-    PutKept(kept, RelationGetRelid(relation), bytes, writer, work->bytes);
+    PutKept(kept, rules.root, bytes, writer, work->bytes);
   }
   if (shown && !same) {
     Execute(live ? TableAction::kUpdate : TableAction::kInsert, run);

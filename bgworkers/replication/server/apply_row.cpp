@@ -9,6 +9,7 @@ extern "C" {
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
+#include "executor/execPartition.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
 #include "nodes/makefuncs.h"
@@ -28,7 +29,27 @@ namespace pgquorum::replication::server {
 
 namespace {
 
-Relation OpenTarget(const RelationRecord& remote) {
+// Partitions are addressed through the table that they are parts of, whatever they are elsewhere.
+// The key holds what decides, and never changes.
+Relation PartitionFor(const RelationRecord& remote, const RowRecord& row, Relation root) {
+  PushActiveSnapshot(GetTransactionSnapshot());
+  Execution run = BeginExecution(root);
+  FillSlot(remote, row, root, run.remote);
+  auto* work = makeNode(ModifyTableState);
+  work->ps.state = run.state;
+  work->operation = CMD_INSERT;
+  work->resultRelInfo = run.target;
+  PartitionTupleRouting* routing = ExecSetupPartitionTupleRouting(run.state, root);
+  ResultRelInfo* leaf = ExecFindPartition(work, run.target, routing, run.remote, run.state);
+  Oid id = RelationGetRelid(leaf->ri_RelationDesc);
+  ExecCleanupTupleRouting(work, routing);
+  EndExecution(run);
+  PopActiveSnapshot();
+  table_close(root, NoLock);
+  return table_open(id, RowExclusiveLock);
+}
+
+Relation OpenTarget(const RelationRecord& remote, const RowRecord& row) {
   RangeVar* name = makeRangeVar(pstrdup(remote.schema.c_str()), pstrdup(remote.name.c_str()), -1);
   Relation relation = table_openrv(name, RowExclusiveLock);
   if (RulesOf(relation) == nullptr ||
@@ -38,7 +59,9 @@ Relation OpenTarget(const RelationRecord& remote) {
                            remote.schema.c_str(), remote.name.c_str()),
                     errhint("Run system.add_replicated_table() for it again.")));
   }
-  return relation;
+  return relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE
+             ? PartitionFor(remote, row, relation)
+             : relation;
 }
 
 TableAction ActionInOwnTransaction(Operation operation, bool live) {
@@ -52,7 +75,7 @@ TableAction ActionInOwnTransaction(Operation operation, bool live) {
 
 RowOutcome ApplyRow(const ApplyContext& context, const RelationRecord& remote,
                     const RowRecord& row) {
-  Relation relation = OpenTarget(remote);
+  Relation relation = OpenTarget(remote, row);
   Key key = KeyOf(relation);
   const TableRules* rules = RulesOf(relation);
   Strategy strategy = rules->strategy;
@@ -76,7 +99,7 @@ RowOutcome ApplyRow(const ApplyContext& context, const RelationRecord& remote,
     written = StampOf(DatumGetTransactionId(
         slot_getsysattr(run.local, MinTransactionIdAttributeNumber, &is_null)));
   }
-  bool tombstone = FindTombstone(RelationGetRelid(relation), bytes, &deleted);
+  bool tombstone = FindTombstone(rules->root, bytes, &deleted);
   StampedRow local;
   local.live = live;
   local.written = StampHere(written, context.own_site, context.stamp);
@@ -101,7 +124,7 @@ RowOutcome ApplyRow(const ApplyContext& context, const RelationRecord& remote,
                    "The strategy of the table is error: the row stays as it is here."});
   }
   if (verdict.keep_tombstone) {
-    PutTombstone(RelationGetRelid(relation), bytes);
+    PutTombstone(rules->root, bytes);
   }
   Execute(verdict.action, run);
   EndExecution(run);

@@ -97,6 +97,9 @@ void FillSlot(const RelationRecord& remote, const RowRecord& row, Relation relat
 bool SatisfiesChecks(Execution& run, TupleTableSlot* row) {
   Relation relation = run.target->ri_RelationDesc;
   const TupleConstr* constraints = RelationGetDescr(relation)->constr;
+  if (constraints != nullptr && constraints->has_generated_stored) {
+    ExecComputeStoredGenerated(run.target, run.state, row, CMD_INSERT);
+  }
   ExprContext* context = GetPerTupleExprContext(run.state);
   context->ecxt_scantuple = row;
   for (int i = 0; constraints != nullptr && i < constraints->num_check; ++i) {

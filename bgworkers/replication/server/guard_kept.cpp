@@ -190,7 +190,6 @@ void LogNote(const RowNote& note) {
 void GuardKept(const TriggerData* data, const TableRules& rules, bytea* key) {
   static GuardWork* const work = new GuardWork;
   Relation relation = data->tg_relation;
-  Oid id = RelationGetRelid(relation);
   GuardFacts facts = {&rules, OperationOf(data), false, false, RelationGetDescr(relation)->natts};
   bool removal = facts.operation == Operation::kDelete;
   bool insert = facts.operation == Operation::kInsert;
@@ -198,13 +197,13 @@ void GuardKept(const TriggerData* data, const TableRules& rules, bytea* key) {
     CheckWriter(relation, rules);
   }
   HeapTuple after = facts.operation == Operation::kUpdate ? data->tg_newtuple : data->tg_trigtuple;
-  KeptRow kept = insert ? LockKept(id, key) : FindKept(id, key);
+  KeptRow kept = insert ? LockKept(rules.root, key) : FindKept(rules.root, key);
   if (insert && (!kept.found || IsThere(relation, KeyOf(relation), after))) {
     return;  // the row will say it all, or there will be none
   }
   Stamp mine = Mine(rules);
   TransactionId writer = GetCurrentTransactionId();
-  work->note.relation = id;
+  work->note.relation = RelationGetRelid(relation);
   work->note.key = KeyHash(key);
   work->note.insert = insert;
   facts.kept = kept.found;
@@ -237,7 +236,7 @@ void GuardKept(const TriggerData* data, const TableRules& rules, bytea* key) {
     LogLogicalMessage(kMessagePrefix, work->bytes.data(), work->bytes.size(), true);
   }
   if (pg::Boundary([&] { return StateToKeep(*work, facts); })) {
-    PutKept(kept, id, key, removal ? InvalidTransactionId : writer, work->bytes);
+    PutKept(kept, rules.root, key, removal ? InvalidTransactionId : writer, work->bytes);
   }
 }
 

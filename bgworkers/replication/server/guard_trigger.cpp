@@ -83,6 +83,14 @@ void RefuseKeyUpdate(Relation relation) {
                   errhint("Delete the row and insert another.")));
 }
 
+// The others would not be told values that are stored out of line.
+void RefuseIdentity(Relation relation) {
+  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                  errmsg("replicated table \"%s\" does not have replica identity FULL",
+                         RelationGetRelationName(relation)),
+                  errhint("ALTER TABLE … REPLICA IDENTITY FULL;")));
+}
+
 bool SameBytes(const bytea* a, const bytea* b) {
   return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
 }
@@ -92,6 +100,9 @@ bool SameBytes(const bytea* a, const bytea* b) {
 HeapTuple GuardRow(TriggerData* data) {
   Relation relation = data->tg_relation;
   Oid id = RelationGetRelid(relation);
+  if (relation->rd_rel->relreplident != REPLICA_IDENTITY_FULL) {
+    RefuseIdentity(relation);
+  }
   Key key = KeyOf(relation);
   bytea* bytes = KeyBytes(relation, key, data->tg_trigtuple);
   if (TRIGGER_FIRED_BY_UPDATE(data->tg_event) &&
@@ -109,14 +120,14 @@ HeapTuple GuardRow(TriggerData* data) {
   }
   if (TRIGGER_FIRED_BY_INSERT(data->tg_event)) {
     RowStamp stamp = {};
-    FindTombstone(id, bytes, &stamp);
+    FindTombstone(rules->root, bytes, &stamp);
     NoteOverwritten(id, bytes, stamp, *rules, true);
     return row;
   }
   NoteOverwritten(id, bytes, StampOf(HeapTupleHeaderGetRawXmin(data->tg_trigtuple->t_data)), *rules,
                   false);
   if (TRIGGER_FIRED_BY_DELETE(data->tg_event)) {
-    PutTombstone(id, bytes);
+    PutTombstone(rules->root, bytes);
   }
   return row;
 }

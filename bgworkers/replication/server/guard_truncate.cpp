@@ -16,6 +16,7 @@ extern "C" {
 
 #include "bgworkers/replication/server/guard_trigger.h"
 #include "bgworkers/replication/server/row_facts.h"
+#include "bgworkers/replication/server/table_rules.h"
 
 namespace pgquorum::replication::server {
 
@@ -35,14 +36,16 @@ void DeleteRow(Relation relation, TupleTableSlot* slot, Snapshot snapshot) {
 }  // namespace
 
 void GuardTruncate(Relation relation) {
+  if (RulesOf(relation) == nullptr || relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) {
+    return;  // a former partition; or the partitions' own triggers see to it
+  }
   if (!IsReplicated(relation)) {
-    ereport(ERROR,
-            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-             errmsg("replicated table \"%s\" cannot be truncated now",
-                    RelationGetRelationName(relation)),
-             errdetail("Changes of it are not captured at this site: it is being copied or "
-                       "removed from the group, or its guard was disabled."),
-             errhint("Wait until system.replicated_tables shows it as captured.")));
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("replicated table \"%s\" cannot be truncated now",
+                           RelationGetRelationName(relation)),
+                    errdetail("Changes of it are not captured at this site: it is being copied or "
+                              "removed from the group, or its guard was disabled."),
+                    errhint("Wait until system.replicated_tables shows it as captured.")));
   }
   // The statement's own snapshot may be older than the lock; TRUNCATE takes all that is there.
   Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());

@@ -161,8 +161,8 @@ void TakeRow(const TableRules& rules, TupleDesc descriptor, const Datum* values,
   auto* pieces = static_cast<Piece*>(palloc(sizeof(Piece) * static_cast<Size>(count)));
   for (int i = 0; i < count; ++i) {
     Form_pg_attribute column = TupleDescAttr(descriptor, i);
-    pieces[i] = column->attisdropped || nulls[i] ? Piece{true, false, nullptr, 0}
-                                                 : PieceOf(rules, column, values[i], texts);
+    pieces[i] = !Travels(column) || nulls[i] ? Piece{true, false, nullptr, 0}
+                                             : PieceOf(rules, column, values[i], texts);
   }
   pg::Boundary([&] {
     auto places = static_cast<std::size_t>(count);

@@ -24,6 +24,7 @@ extern "C" {
 }
 
 #include "bgworkers/replication/server/row_facts.h"
+#include "bgworkers/replication/server/table_rules.h"
 #include "extension/pg/boundary.h"
 
 namespace pgquorum::replication::server {
@@ -47,7 +48,10 @@ struct Stream {
   uint32_t rows = 0;
   bool has_note = false;
   RowNote note;
-  Oid told[kMaxTold];  // relations that the peer knows
+  struct {
+    Oid relation;
+    Oid root;
+  } told[kMaxTold];  // relations that the peer knows
   int told_count = 0;
   Record record;
   std::string bytes;
@@ -57,7 +61,8 @@ Stream* g_stream = nullptr;
 
 void ForgetRelation(Datum, Oid relation) {
   for (int i = 0; g_stream != nullptr && i < g_stream->told_count; ++i) {
-    if (!OidIsValid(relation) || g_stream->told[i] == relation) {
+    if (!OidIsValid(relation) || g_stream->told[i].relation == relation ||
+        g_stream->told[i].root == relation) {
       g_stream->told[i--] = g_stream->told[--g_stream->told_count];
     }
   }
@@ -65,7 +70,7 @@ void ForgetRelation(Datum, Oid relation) {
 
 bool IsTold(Oid relation) {
   for (int i = 0; i < g_stream->told_count; ++i) {
-    if (g_stream->told[i] == relation) {
+    if (g_stream->told[i].relation == relation) {
       return true;
     }
   }
@@ -89,12 +94,12 @@ void MakeCommit(XLogRecPtr end) {
   g_stream->record = CommitRecord{uint64_t{end}, g_stream->rows};
 }
 
-void MakeRelation(Relation relation, const char* schema, const Key& key) {
-  RelationRecord record{RelationGetRelid(relation), schema, RelationGetRelationName(relation), {}};
+void MakeRelation(Relation relation, const char* schema, const char* name, const Key& key) {
+  RelationRecord record{RelationGetRelid(relation), schema, name, {}};
   TupleDesc descriptor = RelationGetDescr(relation);
   for (int i = 0; i < descriptor->natts; ++i) {
     Form_pg_attribute column = TupleDescAttr(descriptor, i);
-    if (!column->attisdropped) {
+    if (Travels(column)) {
       record.columns.push_back({NameStr(column->attname), key.Has(column->attnum)});
     }
   }
@@ -106,7 +111,7 @@ std::vector<Stamp> MarksOfColumns(Relation relation, const std::vector<Stamp>& a
   std::vector<Stamp> marks;
   TupleDesc descriptor = RelationGetDescr(relation);
   for (std::size_t i = 0; i < all.size() && i < static_cast<std::size_t>(descriptor->natts); ++i) {
-    if (!TupleDescAttr(descriptor, static_cast<int>(i))->attisdropped) {
+    if (Travels(TupleDescAttr(descriptor, static_cast<int>(i)))) {
       marks.push_back(all[i]);
     }
   }
@@ -204,7 +209,7 @@ int Texts(Relation relation, const Key* only, HeapTuple row, HeapTuple old, Text
   int count = 0;
   for (int i = 0; i < descriptor->natts; ++i) {
     Form_pg_attribute column = TupleDescAttr(descriptor, i);
-    if (column->attisdropped) {
+    if (!Travels(column)) {
       continue;
     }
     Text& text = out[count++];
@@ -255,11 +260,14 @@ void SendRow(LogicalDecodingContext* ctx, ReorderBufferTXN* txn, Relation relati
   }
   Oid id = RelationGetRelid(relation);
   if (!IsTold(id)) {
-    char* schema = get_namespace_name(RelationGetNamespace(relation));
-    pg::Boundary([&] { MakeRelation(relation, schema, key); });
+    // Rows of a partition are rows of its table: other sites may be partitioned otherwise.
+    Oid root = RulesOf(relation)->root;
+    char* schema = get_namespace_name(get_rel_namespace(root));
+    char* name = get_rel_name(root);
+    pg::Boundary([&] { MakeRelation(relation, schema, name, key); });
     Send(ctx);
     if (g_stream->told_count < kMaxTold) {
-      g_stream->told[g_stream->told_count++] = id;
+      g_stream->told[g_stream->told_count++] = {id, root};
     }
   }
   auto* texts = static_cast<Text*>(

@@ -5,6 +5,7 @@
 extern "C" {
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "commands/trigger.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
@@ -65,8 +66,27 @@ void TakeArgument(TableRules& rules, const char* argument) {
   }
 }
 
+// A partition has the guard of the table above it.
+Oid RootOf(Relation relation, const Trigger* guard) {
+  Oid root = RelationGetRelid(relation);
+  if (!guard->tgisclone) {
+    return root;
+  }
+  List* ancestors = get_partition_ancestors(root);
+  ListCell* cell = nullptr;
+  foreach (cell, ancestors) {
+    if (!OidIsValid(get_trigger_oid(lfirst_oid(cell), kGuardTrigger, true))) {
+      break;
+    }
+    root = lfirst_oid(cell);
+  }
+  list_free(ancestors);
+  return root;
+}
+
 TableRules Read(Relation relation, const Trigger* guard) {
   TableRules rules = {};
+  rules.root = RootOf(relation, guard);
   rules.strategy = Strategy::kLastWriterWins;
   for (int i = 0; i < guard->tgnargs; ++i) {
     TakeArgument(rules, guard->tgargs[i]);
@@ -87,6 +107,10 @@ TableRules Read(Relation relation, const Trigger* guard) {
 }
 
 }  // namespace
+
+bool Travels(Form_pg_attribute column) {
+  return !column->attisdropped && column->attgenerated == '\0';
+}
 
 bool IsMergingType(Oid type) {
   HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));

@@ -7,6 +7,7 @@
 #include "extension/pg/pg.h"
 
 extern "C" {
+#include "catalog/pg_attribute.h"
 #include "nodes/bitmapset.h"
 #include "utils/rel.h"
 }
@@ -16,6 +17,7 @@ namespace pgquorum::replication::server {
 struct TableRules {
   uint16_t own_site;  // zero where nothing needs it: last_writer_wins of plain columns
   uint16_t primary_site;
+  Oid root;  // the table that was added to the group: this one, or the one it is a partition of
   Strategy strategy;
   bool column_level;
   Bitmapset* merging;  // numbers of the columns of replicated types
@@ -31,6 +33,9 @@ const TableRules* RulesOf(Relation relation);
 
 // As the cores want them. `columns`: as many places as the table ever had columns.
 TablePolicy PolicyOf(const TableRules& rules, int columns);
+
+// Whether values of the column are sent: not those that each site computes from the others.
+bool Travels(Form_pg_attribute column);
 
 // Whether the type is one of schema crdt.
 bool IsMergingType(Oid type);

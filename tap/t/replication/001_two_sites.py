@@ -215,6 +215,59 @@ def truncate_deletes_what_the_site_has(_test, sites):
         sites.at("node1", f"SELECT system.remove_replicated_table('{GROUP}', '{table}')")
 
 
+def rows_go_to_the_partitions_of_each_site(_test, sites):
+    """Captured by partition, sent as rows of the table, and put where this site has them; identity and generated columns."""
+    for node in sites.names():
+        sites.at(node, "CREATE TABLE parts (id int GENERATED ALWAYS AS IDENTITY, day date, n int,"
+                       " twice int GENERATED ALWAYS AS (n * 2) STORED, PRIMARY KEY (id, day)) PARTITION BY RANGE (day)")
+        sites.at(node, "CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')")
+    sites.at("node1", "INSERT INTO parts (day, n) SELECT '2026-01-01'::date + i, i FROM generate_series(1, 5) i")
+    sites.at("node1", f"SELECT system.add_replicated_table('{GROUP}', 'parts')")
+    sites.settle("parts")
+    assert sites.value("SELECT sum(twice) FROM parts_1", node="node2") == 30
+    # Only one site has the partition yet.
+    sites.at("node1", "CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM ('2026-02-01') TO ('2026-03-01')")
+    sites.at("node1", "INSERT INTO parts OVERRIDING SYSTEM VALUE VALUES (100, '2026-02-02', 7)")
+    letter = "SELECT min(sqlstate) FROM system.replication_dead_letters WHERE table_name = 'public.parts'"
+    sites.await_value("node2", letter, "23514")
+    sites.at("node2", "CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM ('2026-02-01') TO ('2026-02-15')"
+                      " PARTITION BY HASH (id);"
+                      "CREATE TABLE parts_3 PARTITION OF parts_2 FOR VALUES WITH (modulus 1, remainder 0)")
+    sites.at("node2", "SELECT system.retry_dead_letter(id) FROM system.replication_dead_letters")
+    sites.await_value("node2", "SELECT min(twice) FROM parts_3", 14)
+    sites.at("node2", "CREATE TABLE filled (LIKE parts INCLUDING GENERATED INCLUDING INDEXES);"
+                      "INSERT INTO filled VALUES (9, '2026-03-01', 1)")
+    attach = "ALTER TABLE parts ATTACH PARTITION filled FOR VALUES FROM ('2026-03-01') TO ('2026-04-01')"
+    sites.refused("node2", attach, "55000", "Attach it empty")
+    sites.cut()
+    sites.at("node1", "UPDATE parts SET n = 8 WHERE id = 100; DELETE FROM parts_1 WHERE id = 1; TRUNCATE parts_2;"
+                      " INSERT INTO parts OVERRIDING SYSTEM VALUE VALUES (101, '2026-02-03', 9)")
+    sites.at("node2", "UPDATE parts SET n = 20 WHERE id = 2; DELETE FROM parts WHERE id = 3")
+    sites.heal()
+    sites.settle("parts")
+    assert sites.at("node2", "SELECT id, n, twice FROM parts ORDER BY 1") == [(2, 20, 40), (4, 4, 8), (5, 5, 10), (101, 9, 18)]
+    sites.refused("node2", "UPDATE parts SET day = '2026-02-05' WHERE id = 4", "0A000", "insert another")
+    sites.refused("node2", f"SELECT system.add_replicated_table('{GROUP}', 'parts_1')", "55000", "Add the partitioned table")
+    assert sites.at("node2", f"SELECT * FROM system.verify_convergence('{GROUP}', 'parts')") == []
+    sites.at("node2", "TRUNCATE parts")
+    sites.settle("parts")
+    assert sites.at("node1", "TABLE parts") == []
+    sites.at("node1", "CREATE TABLE always (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY); INSERT INTO always DEFAULT VALUES")
+    sites.at("node2", "CREATE TABLE always (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY)")
+    sites.at("node1", f"SELECT system.add_replicated_table('{GROUP}', 'always')")
+    sites.settle("always")
+    sites.refused("node2", "INSERT INTO always VALUES (7)", "428C9")
+    sites.at("node2", "ALTER TABLE always REPLICA IDENTITY DEFAULT")
+    sites.refused("node2", "DELETE FROM always", "55000", "REPLICA IDENTITY FULL")
+    sites.at("node2", "ALTER TABLE always REPLICA IDENTITY FULL")
+    for table in ("parts", "always"):
+        sites.at("node1", f"SELECT system.remove_replicated_table('{GROUP}', '{table}')")
+    left = "SELECT tgname FROM pg_trigger WHERE tgname ~ 'pgquorum' AND tgrelid::regclass::text ~ '^(parts|always)'"
+    for node in sites.names():
+        assert sites.at(node, left) == [], node
+    sites.at("node2", "TRUNCATE parts_1")
+
+
 def what_is_not_there_is_refused(_test, sites):
     sites.refused("node1", "UPDATE orders SET id = 9999 WHERE id = 20", "0A000", "insert another")
     sites.refused("node1", "SELECT system.create_replication_group('h')", "42710")
@@ -262,5 +315,6 @@ def a_site_is_not_joined_by_mistake(_test, sites):
 
 main(rows_that_were_there_arrive, changes_flow_both_ways_and_end, large_values_travel, conflicts_go_to_the_later_write,
      a_row_that_cannot_be_applied_is_kept_aside, a_letter_that_is_too_old_changes_nothing,
-     deletions_are_forgotten_when_all_have_passed, truncate_deletes_what_the_site_has, what_is_not_there_is_refused, a_site_is_not_joined_by_mistake,
+     deletions_are_forgotten_when_all_have_passed, truncate_deletes_what_the_site_has,
+     rows_go_to_the_partitions_of_each_site, what_is_not_there_is_refused, a_site_is_not_joined_by_mistake,
      shared=two_sites)
