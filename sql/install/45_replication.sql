@@ -4,6 +4,7 @@ CREATE TABLE pgquorum_internal.replication_group (
   name text PRIMARY KEY,
   conflict_strategy text NOT NULL,
   primary_site integer,
+  write_quorum integer NOT NULL DEFAULT 1,
   site_id integer NOT NULL CHECK (site_id BETWEEN 1 AND 65535),
   created_at timestamptz NOT NULL DEFAULT now(),
   deletions_forgotten_before timestamptz,
@@ -135,22 +136,29 @@ END
 $$;
 
 CREATE FUNCTION system.create_replication_group(name text, conflict_strategy text DEFAULT 'last_writer_wins',
-  primary_site integer DEFAULT NULL)
+  primary_site integer DEFAULT NULL, write_quorum integer DEFAULT 1, read_quorum integer DEFAULT 1)
 RETURNS integer LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog AS $$
 BEGIN
   PERFORM pgquorum_internal.check_strategy(conflict_strategy, primary_site, false, false);
+  PERFORM pgquorum_internal.check_write_quorum(write_quorum);
+  IF read_quorum IS DISTINCT FROM 1 THEN
+    RAISE EXCEPTION 'read_quorum % is not available', coalesce(read_quorum::text, 'NULL') USING ERRCODE = '0A000',
+      DETAIL = 'Reads are those of one site.',
+      HINT = 'Leave it out, and call system.await_all_sites() or system.await_token() before a read that must have seen other sites.';
+  END IF;
   PERFORM pgquorum_internal.check_replication_server();
   IF name IS NULL OR name !~ '^[a-z][a-z0-9_]{0,31}$' THEN
     RAISE EXCEPTION 'invalid name of a replication group: "%"', coalesce(name, 'NULL')
       USING ERRCODE = '22023', HINT = 'Use up to 32 lower-case letters, digits and underscores, a letter first.';
   END IF;
   PERFORM pgquorum_internal.check_group_free();
-  INSERT INTO pgquorum_internal.replication_group (name, conflict_strategy, primary_site, site_id) VALUES ($1, $2, $3, 1);
+  INSERT INTO pgquorum_internal.replication_group (name, conflict_strategy, primary_site, write_quorum, site_id)
+  VALUES ($1, $2, $3, $4, 1);
   PERFORM pgquorum_internal.take_site_id(1);
   RETURN 1;
 END
 $$;
-COMMENT ON FUNCTION system.create_replication_group(text, text, integer) IS
+COMMENT ON FUNCTION system.create_replication_group(text, text, integer, integer, integer) IS
   'makes this database the first site of a group of writable sites; returns its site id. primary_site: for strategy primary';
 
 -- ---- joining ---------------------------------------------------------------------------------------------
@@ -187,10 +195,10 @@ BEGIN
     RAISE EXCEPTION 'the new site is not at the address under which the others would look for it'
       USING ERRCODE = '22023', HINT = 'Give system.join_replication_group() own_conninfo: how others reach the new site.';
   END IF;
-  SELECT greatest(g.site_id, max(s.site_id), (SELECT max(d.site_id) FROM pgquorum_internal.departed_site d)) + 1 INTO id
-  FROM pgquorum_internal.replication_site s;
+  id := pgquorum_internal.next_site_id();
   INSERT INTO pgquorum_internal.replication_site (site_id, conninfo) VALUES (id, site_conninfo);
-  RETURN json_build_object('site_id', id, 'conflict_strategy', g.conflict_strategy, 'primary_site', g.primary_site, 'through', g.site_id, 'tables', tables,
+  RETURN json_build_object('site_id', id, 'conflict_strategy', g.conflict_strategy, 'primary_site', g.primary_site,
+    'write_quorum', g.write_quorum, 'through', g.site_id, 'tables', tables,
     'departed', (SELECT coalesce(json_agg(d.site_id), '[]'::json) FROM pgquorum_internal.departed_site d), 'sites',
     (SELECT coalesce(json_agg(json_build_object('site_id', s.site_id, 'conninfo', s.conninfo)), '[]'::json)
      FROM pgquorum_internal.replication_site s WHERE s.site_id <> id));
@@ -247,11 +255,12 @@ BEGIN
     INSERT INTO pgquorum_internal.replication_site (site_id, conninfo, copy_pending)
     VALUES ((answer ->> 'through')::integer, member, json_array_length(answer -> 'tables') > 0);
     INSERT INTO pgquorum_internal.departed_site (site_id) SELECT d::integer FROM json_array_elements_text(answer -> 'departed') d;
-    INSERT INTO pgquorum_internal.replication_group (name, conflict_strategy, primary_site, site_id)
-    VALUES ($1, answer ->> 'conflict_strategy', (answer ->> 'primary_site')::integer, (answer ->> 'site_id')::integer);
+    INSERT INTO pgquorum_internal.replication_group (name, conflict_strategy, primary_site, write_quorum, site_id)
+    VALUES ($1, answer ->> 'conflict_strategy', (answer ->> 'primary_site')::integer, (answer ->> 'write_quorum')::integer,
+            (answer ->> 'site_id')::integer);
     PERFORM pgquorum_internal.take_site_id((answer ->> 'site_id')::integer);
-    PERFORM pgquorum_internal.register_joining(t.schema, t.name, t.strategy, t.signature)
-    FROM json_to_recordset(answer -> 'tables') AS t(schema text, name text, strategy text, signature text);
+    PERFORM pgquorum_internal.register_joining(t.schema, t.name, t.strategy, t.signature, t.floors)
+    FROM json_to_recordset(answer -> 'tables') AS t(schema text, name text, strategy text, signature text, floors jsonb);
   EXCEPTION WHEN OTHERS THEN
     FOREACH place IN ARRAY told LOOP
       PERFORM pgquorum_internal.ask_site(place, format('SELECT pgquorum_internal.forget_site(%s)', answer ->> 'site_id'));

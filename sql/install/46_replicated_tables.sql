@@ -47,6 +47,8 @@ BEGIN
                 WHERE p.oid IS NULL OR NOT coalesce(l.collisdeterministic, true)) THEN
     problem := 'Equal values of its key can be written differently (numeric, floating point, case-insensitive text).';
     advice := 'Use a key of integers, text, uuid, dates or times.';
+  ELSE
+    problem := pgquorum_internal.sequence_problem(relation);
   END IF;
 END
 $$;
@@ -202,7 +204,7 @@ END
 $$;
 
 CREATE FUNCTION pgquorum_internal.register_table(schema_name text, table_name text, strategy text, must_be_empty boolean,
-  primary_site integer DEFAULT NULL, column_level boolean DEFAULT false)
+  primary_site integer DEFAULT NULL, column_level boolean DEFAULT false, floors jsonb DEFAULT '{}')
 RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog AS $$
 DECLARE
   target regclass := pgquorum_internal.find_table(schema_name, table_name);
@@ -225,6 +227,7 @@ BEGIN
   IF pgquorum_internal.has_merging_columns(target) THEN
     EXECUTE format('CREATE TRIGGER zz_pgquorum_assign BEFORE UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION crdt.assign()', target);
   END IF;
+  PERFORM pgquorum_internal.spread_sequences(target, floors);
   INSERT INTO pgquorum_internal.replicated_table (relation, conflict_strategy, primary_site, column_level)
   VALUES (target, strategy, primary_site, column_level);
   RETURN 'registered';
@@ -240,6 +243,7 @@ DECLARE
   name text;
   signature text;
   other record;
+  floors jsonb;
 BEGIN
   g := pgquorum_internal.own_group(group_name);
   PERFORM pgquorum_internal.check_replication_server();
@@ -259,10 +263,13 @@ BEGIN
     PERFORM pgquorum_internal.ask_site(other.conninfo,
       format('SELECT pgquorum_internal.check_table(%L, %L, %L, %L)', group_name, schema_name, name, signature));
   END LOOP;
+  -- From here on nobody takes a value of them until this ends: the others start above what has been given.
+  PERFORM pgquorum_internal.spread_sequences(table_name, '{}');
+  floors := pgquorum_internal.sequence_floors(table_name);
   FOR other IN SELECT conninfo FROM pgquorum_internal.replication_site ORDER BY site_id LOOP
     PERFORM pgquorum_internal.ask_site(other.conninfo,
-      format('SELECT pgquorum_internal.register_table(%L, %L, %L, true, %L, %L)', schema_name, name, conflict_strategy,
-             primary_site, column_level));
+      format('SELECT pgquorum_internal.register_table(%L, %L, %L, true, %L, %L, %L)', schema_name, name, conflict_strategy,
+             primary_site, column_level, floors));
   END LOOP;
   PERFORM pgquorum_internal.register_table(schema_name, name, conflict_strategy, false, primary_site, column_level);
   -- Rows that are here already become changes, and reach the others as such.
@@ -278,12 +285,14 @@ CREATE VIEW system.replication_groups AS
 SELECT g.name, g.site_id, g.conflict_strategy, g.primary_site,
        (SELECT count(*) + 1 FROM pgquorum_internal.replication_site) AS sites,
        (SELECT count(*) FROM pgquorum_internal.replicated_table) AS tables,
-       g.created_at, g.deletions_forgotten_before
+       g.created_at, g.deletions_forgotten_before, g.write_quorum
 FROM pgquorum_internal.replication_group g;
 COMMENT ON VIEW system.replication_groups IS 'the multi-master group that this database is a site of';
 COMMENT ON COLUMN system.replication_groups.site_id IS 'this site';
 COMMENT ON COLUMN system.replication_groups.primary_site IS 'strategy primary: the site whose writes win';
 COMMENT ON COLUMN system.replication_groups.sites IS 'this one included';
+COMMENT ON COLUMN system.replication_groups.write_quorum IS
+  'sites that must have applied a transaction when its commit returns; pgquorum.write_quorum may ask for another number';
 COMMENT ON COLUMN system.replication_groups.deletions_forgotten_before IS
   'deletions that are older are remembered no more: all sites have passed them';
 
@@ -384,7 +393,7 @@ END
 $$;
 COMMENT ON FUNCTION system.discard_dead_letter(bigint) IS 'removes a dead letter, once its row has been mended by hand or given up';
 
-REVOKE ALL ON FUNCTION system.create_replication_group(text, text, integer), system.join_replication_group(text, text, text),
+REVOKE ALL ON FUNCTION system.create_replication_group(text, text, integer, integer, integer), system.join_replication_group(text, text, text),
   system.add_replicated_table(text, regclass, text, boolean, integer), system.discard_dead_letter(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION system.discard_dead_letter(bigint) TO pgquorum_admin;
 REVOKE ALL ON system.replication_groups, system.replicated_tables, system.replication_peers,
@@ -400,4 +409,4 @@ REVOKE ALL ON FUNCTION pgquorum_internal.ask_site(text, text), pgquorum_internal
   pgquorum_internal.check_part(regclass), pgquorum_internal.prepare_part(regclass), pgquorum_internal.put_guard(regclass, text),
   pgquorum_internal.adopt_partitions(), pgquorum_internal.touch_rows(regclass, text),
   pgquorum_internal.find_table(text, text), pgquorum_internal.check_table(text, text, text, text),
-  pgquorum_internal.register_table(text, text, text, boolean, integer, boolean) FROM PUBLIC;
+  pgquorum_internal.register_table(text, text, text, boolean, integer, boolean, jsonb) FROM PUBLIC;

@@ -65,7 +65,7 @@ DECLARE
 BEGIN
   PERFORM pgquorum_internal.asked_by(group_name, asker);
   DELETE FROM pgquorum_internal.replicated_table WHERE relation = target;
-  PERFORM pgquorum_internal.drop_guard(target);
+  PERFORM pgquorum_internal.drop_guard(target), pgquorum_internal.restore_sequences(target);
   DELETE FROM pgquorum_internal.tombstone WHERE relation = target;
   DELETE FROM pgquorum_internal.row_state WHERE relation = target;
   RETURN 'forgotten';
@@ -159,7 +159,7 @@ BEGIN
     PERFORM pgquorum_internal.ask_others(format('SELECT pgquorum_internal.site_has_left(%L, %s, %s)', group_name, g.site_id, g.site_id));
   END IF;
   FOR target IN DELETE FROM pgquorum_internal.replicated_table RETURNING relation LOOP
-    PERFORM pgquorum_internal.drop_guard(target);
+    PERFORM pgquorum_internal.drop_guard(target), pgquorum_internal.restore_sequences(target);
   END LOOP;
   DELETE FROM pgquorum_internal.tombstone;
   DELETE FROM pgquorum_internal.row_state;

@@ -28,14 +28,16 @@ BEGIN
       HINT = 'Let all sites join before such tables are added.';
   END IF;
   RETURN (SELECT coalesce(json_agg(json_build_object('schema', n.nspname, 'name', c.relname, 'strategy', r.conflict_strategy,
-                                                     'signature', pgquorum_internal.table_signature(c.oid))), '[]'::json)
+                                                     'signature', pgquorum_internal.table_signature(c.oid),
+                                                     'floors', pgquorum_internal.sequence_floors(c.oid))), '[]'::json)
           FROM pgquorum_internal.replicated_table r JOIN pg_class c ON c.oid = r.relation
                JOIN pg_namespace n ON n.oid = c.relnamespace);
 END
 $$;
 
 -- At the new site.
-CREATE FUNCTION pgquorum_internal.register_joining(schema_name text, table_name text, strategy text, signature text) RETURNS void
+CREATE FUNCTION pgquorum_internal.register_joining(schema_name text, table_name text, strategy text, signature text, floors jsonb)
+RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog AS $$
 DECLARE
   target regclass := pgquorum_internal.find_table(schema_name, table_name);
@@ -59,6 +61,7 @@ BEGIN
     EXECUTE format('CREATE TRIGGER zz_pgquorum_joining BEFORE INSERT OR UPDATE OR DELETE ON %s'
                    ' FOR EACH STATEMENT EXECUTE FUNCTION pgquorum_internal.refuse_while_joining()', part);
   END LOOP;
+  PERFORM pgquorum_internal.spread_sequences(target, floors);
   INSERT INTO pgquorum_internal.replicated_table (relation, conflict_strategy) VALUES (target, strategy);
 END
 $$;
@@ -78,4 +81,4 @@ END
 $$;
 
 REVOKE ALL ON FUNCTION pgquorum_internal.refuse_while_joining(), pgquorum_internal.tables_for_joiner(),
-  pgquorum_internal.register_joining(text, text, text, text), pgquorum_internal.finish_join() FROM PUBLIC;
+  pgquorum_internal.register_joining(text, text, text, text, jsonb), pgquorum_internal.finish_join() FROM PUBLIC;

@@ -18,6 +18,7 @@ extern "C" {
 
 #include "bgworkers/replication/server/guard_kept.h"
 #include "bgworkers/replication/server/guard_truncate.h"
+#include "bgworkers/replication/server/quorum_write.h"
 #include "bgworkers/replication/server/row_facts.h"
 #include "bgworkers/replication/server/table_rules.h"
 
@@ -114,6 +115,7 @@ HeapTuple GuardRow(TriggerData* data) {
   if (rules == nullptr) {
     return row;  // disabled while the statement runs
   }
+  NoteReplicatedWrite();
   if (rules->keeps_state) {
     GuardKept(data, *rules, bytes);
     return row;

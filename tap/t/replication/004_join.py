@@ -57,7 +57,7 @@ def write_until(sites, node, ended):
             ))
             try:
                 cursor.execute(statement)
-            except psycopg2.errors.TransactionRollback:
+            except psycopg2.extensions.TransactionRollbackError:
                 pass  # it met what is applied from the other
     connection.close()
 
