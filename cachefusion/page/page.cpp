@@ -26,8 +26,9 @@ PageCheck CheckPage(const char* page, PageId id) {
     bool zero = std::all_of(page, page + kPageBytes, [](char c) { return c == 0; });
     return zero ? PageCheck::kEmpty : PageCheck::kDamaged;
   }
-  bool right = header.version == kPageFormatVersion && header.segment == id.segment &&
-               header.block == id.block && header.crc == Checksum(page);
+  bool right = header.version >= kOldestPageFormatVersion && header.version <= kPageFormatVersion &&
+               header.segment == id.segment && header.block == id.block &&
+               header.crc == Checksum(page);
   return right ? PageCheck::kValid : PageCheck::kDamaged;
 }
 

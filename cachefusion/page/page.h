@@ -17,7 +17,10 @@ namespace pgquorum::fusion {
 static_assert(std::endian::native == std::endian::little);
 
 inline constexpr std::size_t kPageBytes = 8192;
-inline constexpr uint8_t kPageFormatVersion = 1;
+// What is written. Pages of version 1 are read as they are: they have no versions with chains, and
+// no overflow pages. They become version 2 when they are changed.
+inline constexpr uint8_t kPageFormatVersion = 2;
+inline constexpr uint8_t kOldestPageFormatVersion = 1;
 
 enum class PageKind : uint8_t {
   kNone = 0,  // never formatted
@@ -31,7 +34,7 @@ enum class PageKind : uint8_t {
 
 struct PageHeader {
   uint32_t crc;     // CRC-32C of everything behind it; valid on disk only
-  uint8_t version;  // kPageFormatVersion; 0: never formatted
+  uint8_t version;  // kPageFormatVersion or an older one; 0: never formatted
   PageKind kind;
   uint16_t flags;             // meaning depends on the kind
   uint64_t psn;               // plus 1 with every change

@@ -36,6 +36,20 @@ const Slot& SlotAt(const char* page, SlotNumber slot) {
   return Slots(page)[slot - 1];
 }
 
+// Asked before ChainListBytes, which takes it for granted.
+bool ChainListFits(std::string_view version) {
+  if ((HeaderOfVersion(version).marks & kVersionHasChains) == 0) {
+    return true;
+  }
+  std::size_t room = version.size() - kVersionHeaderBytes;
+  uint16_t count = 0;
+  if (room < kChainCountBytes) {
+    return false;
+  }
+  std::memcpy(&count, version.data() + version.size() - kChainCountBytes, sizeof(count));
+  return count > 0 && count * sizeof(ChainLink) <= room - kChainCountBytes;
+}
+
 SlotNumber FirstUnused(const char* page) {
   SlotNumber count = SlotCount(page);
   for (SlotNumber i = 0; i < count; ++i) {
@@ -78,6 +92,49 @@ VersionHeader HeaderOfVersion(std::string_view version) {
   return header;
 }
 
+std::size_t ChainListBytes(std::string_view version) {
+  if ((HeaderOfVersion(version).marks & kVersionHasChains) == 0) {
+    return 0;
+  }
+  uint16_t count = 0;
+  std::memcpy(&count, version.data() + version.size() - kChainCountBytes, sizeof(count));
+  std::size_t bytes = count * sizeof(ChainLink) + kChainCountBytes;
+  PGQUORUM_CHECK(bytes <= version.size() - kVersionHeaderBytes);
+  return bytes;
+}
+
+std::vector<ChainLink> ChainsOf(std::string_view version) {
+  std::size_t bytes = ChainListBytes(version);
+  std::vector<ChainLink> chains(bytes / sizeof(ChainLink));
+  if (!chains.empty()) {
+    std::memcpy(chains.data(), version.data() + version.size() - bytes,
+                chains.size() * sizeof(ChainLink));
+  }
+  return chains;
+}
+
+std::string ChainList(std::span<const ChainLink> chains) {
+  std::string bytes(reinterpret_cast<const char*>(chains.data()), chains.size_bytes());
+  auto count = static_cast<uint16_t>(chains.size());
+  bytes.append(reinterpret_cast<const char*>(&count), sizeof(count));
+  return bytes;
+}
+
+void SetChainFlags(PageChange& change, SlotNumber slot, std::size_t index, uint16_t flags) {
+  const Slot& found = SlotAt(change.page(), slot);
+  std::size_t bytes = ChainListBytes(VersionAt(change.page(), slot));
+  PGQUORUM_CHECK((index + 1) * sizeof(ChainLink) <= bytes);
+  change.Put(
+      found.offset + found.length - bytes + index * sizeof(ChainLink) + offsetof(ChainLink, flags),
+      flags);
+}
+
+bool HoldsNoVersion(const char* page) {
+  const Slot* slots = Slots(page);
+  return std::all_of(slots, slots + SlotCount(page),
+                     [](const Slot& slot) { return slot.offset == 0; });
+}
+
 std::size_t RoomFor(const char* page) {
   return RoomIn(page, std::size_t{HeaderOf(page).upper} - HeaderOf(page).lower);
 }
@@ -110,12 +167,13 @@ void SetRemover(PageChange& change, SlotNumber slot, uint64_t remover, uint32_t 
                 uint32_t marks, RowAddress next) {
   std::size_t at = SlotAt(change.page(), slot).offset;
   PGQUORUM_CHECK(at != 0);
+  uint32_t kept = HeaderOfVersion(VersionAt(change.page(), slot)).marks;
   change.Put(at + offsetof(VersionHeader, remover), remover);
   struct Tail {
     uint32_t command;
     uint32_t marks;
     RowAddress next;
-  } tail{command, marks, next};
+  } tail{command, (marks & ~kVersionHasChains) | (kept & kVersionHasChains), next};
   change.Write(at + offsetof(VersionHeader, remover_command),
                std::string_view(reinterpret_cast<const char*>(&tail), 8 + sizeof(RowAddress)));
 }
@@ -187,6 +245,9 @@ std::string_view FindTablePageFault(const char* page) {
     if (slot.offset % kAlignment != 0 || slot.offset < header.upper ||
         slot.length < kVersionHeaderBytes || slot.offset + slot.length > header.special) {
       return "slot out of bounds";
+    }
+    if (!ChainListFits(std::string_view(page + slot.offset, slot.length))) {
+      return "list of chains out of bounds";
     }
     used[count++] = slot;
   }

@@ -9,7 +9,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "cachefusion/page/page.h"
 #include "cachefusion/page/page_change.h"
@@ -49,6 +51,28 @@ static_assert(offsetof(VersionHeader, creator_command) == kRowOffset);
 static_assert(offsetof(VersionHeader, next) + sizeof(RowAddress) == kVersionHeaderBytes);
 static_assert(sizeof(RowAddress) == 6);
 
+// VersionHeader::marks: the version ends with a list of chains. Said when it is inserted, and kept
+// by all that changes marks.
+inline constexpr uint32_t kVersionHasChains = uint32_t{1} << 31;
+
+// A value of the row that lies in a chain of overflow pages (table/overflow_store.h). The list is
+// the version's end: links of 16 bytes, then their number in two. So who removes a version need
+// know nothing of rows.
+struct ChainLink {
+  uint64_t serial;
+  uint32_t head;   // the chain's first block
+  uint16_t place;  // its owner's: where in the version the row refers to it
+  uint16_t flags;  // ChainFlag bits
+};
+static_assert(sizeof(ChainLink) == 16);
+
+// A chain is shared by the versions of a row that did not change its value; it goes with the last.
+enum ChainFlag : uint16_t {
+  kChainBorrowed = 1,  // the version that this one replaced had it before
+  kChainPassedOn = 2,  // what replaced this version has it too; counts if the remover committed
+};
+inline constexpr std::size_t kChainCountBytes = sizeof(uint16_t);
+
 // Longest version that an empty page holds.
 inline constexpr std::size_t kMaxVersionBytes = kPageBytes - kPageHeaderBytes - 8;
 inline constexpr SlotNumber kMaxSlots = 255;
@@ -58,6 +82,11 @@ std::string_view VersionAt(const char* page, SlotNumber slot);
 // A copy: the structure is longer than a version need be.
 VersionHeader HeaderOfVersion(std::string_view version);
 SlotNumber SlotCount(const char* page);
+// How many bytes at its end are the list of chains; 0 for a version without one.
+std::size_t ChainListBytes(std::string_view version);
+std::vector<ChainLink> ChainsOf(std::string_view version);
+// The list as InsertVersion wants it at the end of a version with kVersionHasChains.
+std::string ChainList(std::span<const ChainLink> chains);
 // The longest version that Insert accepts.
 std::size_t RoomFor(const char* page);
 // RoomFor after Compact: counts the bytes that removed versions left behind.
@@ -66,6 +95,10 @@ std::size_t RoomAfterCompaction(const char* page);
 // Stores a version; its length must be at most RoomFor(). `next` of a header that names no block is
 // the caller's business: SetNext, once the address is known.
 SlotNumber InsertVersion(PageChange& change, std::string_view version);
+// `index`: in the version's list of chains.
+void SetChainFlags(PageChange& change, SlotNumber slot, std::size_t index, uint16_t flags);
+// Nothing but slots that are not used.
+bool HoldsNoVersion(const char* page);
 // Replaces parts of a version's header.
 void SetRemover(PageChange& change, SlotNumber slot, uint64_t remover, uint32_t command,
                 uint32_t marks, RowAddress next);

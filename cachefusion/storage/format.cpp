@@ -65,7 +65,7 @@ Result<std::string> DecodeSector(SectorKind kind, std::string_view sector) {
   if (crc.U32() != Crc32c(sector.substr(0, kSectorBytes - sizeof(uint32_t)))) {
     return Status::Error(kErrDamaged, "checksum of a sector does not fit");
   }
-  if (version != kSectorVersion) {
+  if (version < kOldestSectorVersion || version > kSectorVersion) {
     return Status::Error(kErrUnknownFormat,
                          "sector of the unknown version " + std::to_string(version));
   }

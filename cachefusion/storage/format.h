@@ -29,7 +29,10 @@ enum class SectorKind : uint32_t {
   kDoubleWrite = 5  // first sector of the double-write file
 };
 inline constexpr uint64_t kSectorMagic = 0x6F69737546517067;  // "gpQFusio"
-inline constexpr uint32_t kSectorVersion = 1;
+// What is written. Version 2 says that pages may hold chains of overflow pages; the sectors
+// themselves are as they were, so version 1 is read too. A server that knows only 1 refuses 2.
+inline constexpr uint32_t kSectorVersion = 2;
+inline constexpr uint32_t kOldestSectorVersion = 1;
 inline constexpr std::size_t kSectorPayloadMax = kSectorBytes - 24;
 
 // A sector of 512 bytes: magic, version, kind, payload length, payload, zeros, checksum in the last

@@ -12,22 +12,65 @@
 namespace pgquorum::fusion {
 namespace {
 
-std::string NewVersion(std::string_view row, const Writer& writer) {
+std::string NewVersion(const NewRow& row, const Writer& writer) {
   VersionHeader header{};
   header.creator = writer.word.bits();
   header.creator_command = writer.command;
+  header.marks = row.chains.empty() ? 0 : kVersionHasChains;
   std::string bytes(reinterpret_cast<const char*>(&header), kVersionHeaderBytes);
-  bytes.append(row);
+  bytes.append(row.bytes);
+  if (!row.chains.empty()) {
+    bytes.append(ChainList(row.chains));
+  }
   return bytes;
 }
 
-Status CheckSize(std::size_t row_bytes) {
+Status CheckSize(const NewRow& row) {
+  std::size_t row_bytes = row.bytes.size();
+  if (!row.chains.empty()) {
+    row_bytes += row.chains.size_bytes() + kChainCountBytes;
+  }
   if (row_bytes + kVersionHeaderBytes <= kMaxVersionBytes) {
     return Status::Ok();
   }
   return Status::Error("54000", "row is too big for a fusion table")
       .WithDetail("It has " + std::to_string(row_bytes) + " bytes, the maximum is " +
                   std::to_string(kMaxVersionBytes - kVersionHeaderBytes) + ".");
+}
+
+bool Borrows(std::span<const ChainLink> chains, const ChainLink& wanted) {
+  return std::any_of(chains.begin(), chains.end(), [&](const ChainLink& chain) {
+    return (chain.flags & kChainBorrowed) != 0 && chain.head == wanted.head &&
+           chain.serial == wanted.serial;
+  });
+}
+
+// Which chains of the version go on to the one with the list `heirs`; to none when it is empty.
+void PassChainsOn(PageChange& change, SlotNumber slot, std::span<const ChainLink> heirs) {
+  std::vector<ChainLink> chains = ChainsOf(VersionAt(change.page(), slot));
+  for (std::size_t i = 0; i < chains.size(); ++i) {
+    auto flags = static_cast<uint16_t>((chains[i].flags & ~kChainPassedOn) |
+                                       (Borrows(heirs, chains[i]) ? kChainPassedOn : 0));
+    if (flags != chains[i].flags) {
+      SetChainFlags(change, slot, i, flags);
+    }
+  }
+}
+
+// What a new version borrows must be there to be borrowed.
+Status CheckBorrowed(std::string_view version, std::span<const ChainLink> chains) {
+  std::vector<ChainLink> there = ChainsOf(version);
+  for (const ChainLink& chain : chains) {
+    bool found = std::any_of(there.begin(), there.end(), [&](const ChainLink& other) {
+      return other.head == chain.head && other.serial == chain.serial;
+    });
+    if ((chain.flags & kChainBorrowed) != 0 && !found) {
+      return Status::Error(kErrDamaged,
+                           "a row was to share a large value that its old version "
+                           "does not have");
+    }
+  }
+  return Status::Ok();
 }
 
 RowAddress Store(PageChange& change, uint32_t block, std::string_view version) {
@@ -82,8 +125,8 @@ Result<uint32_t> TableStore::Place(std::size_t bytes, uint32_t avoid) {
   return added;
 }
 
-Result<RowAddress> TableStore::Insert(std::string_view row, const Writer& writer) {
-  Status size = CheckSize(row.size());
+Result<RowAddress> TableStore::Insert(const NewRow& row, const Writer& writer) {
+  Status size = CheckSize(row);
   if (!size.ok()) {
     return size;
   }
@@ -141,9 +184,9 @@ Result<Touch> TableStore::Look(const PageGuard& guard, RowAddress address, RowLo
   return ask && !writer.asked ? Touch{TouchResult::kAsk, holder, {}, 0} : touch.value();
 }
 
-Result<Replaced> TableStore::Replace(RowAddress address, std::string_view row, RowLock lock,
+Result<Replaced> TableStore::Replace(RowAddress address, const NewRow& row, RowLock lock,
                                      const Writer& writer, Visibility& visibility) {
-  Status size = CheckSize(row.size());
+  Status size = CheckSize(row);
   if (!size.ok()) {
     return size;
   }
@@ -175,12 +218,17 @@ Result<Replaced> TableStore::Replace(RowAddress address, std::string_view row, R
     if (touch.value().result != TouchResult::kOk) {
       return Replaced{touch.value(), {}};
     }
+    Status borrowed = CheckBorrowed(VersionAt(old_page.page(), address.slot), row.chains);
+    if (!borrowed.ok()) {
+      return borrowed;
+    }
     if (new_page.header().kind == PageKind::kTable && RoomFor(new_page.page()) >= version.size()) {
       uint32_t asked = LockersOf(old_page, address) | (writer.asked ? uint32_t{kMarkLockers} : 0U);
       Mutation mutation(storage_.pages(), writer.word.bits());
       RowAddress at = Store(mutation.Change(new_page), new_page.id().block, version);
       SetRemover(mutation.Change(old_page), address.slot, writer.word.bits(), writer.command,
                  marks | asked, at);
+      PassChainsOn(mutation.Change(old_page), address.slot, row.chains);
       Status status = mutation.Commit().status();
       if (two) {
         target_ = other;
@@ -216,6 +264,7 @@ Result<Touch> TableStore::Remove(RowAddress address, const Writer& writer, Visib
   Mutation mutation(storage_.pages(), writer.word.bits());
   SetRemover(mutation.Change(guard.value()), address.slot, writer.word.bits(), writer.command,
              marks, address);
+  PassChainsOn(mutation.Change(guard.value()), address.slot, {});
   Status status = mutation.Commit().status();
   return status.ok() ? touch : status;
 }

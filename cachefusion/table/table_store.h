@@ -11,17 +11,23 @@
 // A change waits for a foreign lock on the page even if the two do not conflict (key share against
 // an update of other columns): one word cannot hold both.
 //
+// Large values. A row comes with the chains that hold its long values (overflow_store.h): new ones
+// that were written before it, and ones that the version which it replaces has as well. A version
+// that nobody sees takes along those that no other version has.
+//
 // Latches: rows' pages in the order of their blocks, then pages of the transaction table.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/status.h"
 #include "cachefusion/page/table_page.h"
+#include "cachefusion/table/overflow_store.h"
 #include "cachefusion/table/segment_space.h"
 #include "cachefusion/tx/visibility.h"
 
@@ -34,6 +40,18 @@ struct Writer {
   bool asked = false;  // the caller holds the row in its lock manager: see kAsk
 };
 
+// What follows the version header. `chains`: those with kChainBorrowed are the replaced version's.
+// Together at most kMaxVersionBytes - kVersionHeaderBytes long (54000 otherwise).
+struct NewRow {
+  // Implicit: most rows are bytes and nothing else.
+  NewRow(const std::string& row) : bytes(row) {}
+  NewRow(const char* row) : bytes(row) {}
+  NewRow(std::string_view row, std::span<const ChainLink> links = {}) : bytes(row), chains(links) {}
+
+  std::string_view bytes;
+  std::span<const ChainLink> chains;
+};
+
 struct Replaced {
   Touch touch;    // anything but kOk: nothing was done
   RowAddress at;  // of the new version
@@ -42,16 +60,18 @@ struct Replaced {
 class TableStore {
  public:
   TableStore(Storage& storage, uint64_t segment)
-      : storage_(storage), segment_(segment), space_(storage, segment) {}
+      : storage_(storage),
+        segment_(segment),
+        space_(storage, segment),
+        overflow_(storage, segment, space_) {}
 
   SegmentSpace& space() { return space_; }
+  OverflowStore& overflow() { return overflow_; }
 
-  // `row`: what follows the version header, at most kMaxVersionBytes - kVersionHeaderBytes long
-  // (54000 otherwise).
-  Result<RowAddress> Insert(std::string_view row, const Writer& writer);
+  Result<RowAddress> Insert(const NewRow& row, const Writer& writer);
   // Puts a new version in the place of the one at `address`. `lock`: kUpdate when the row's key
   // changes, kNoKeyUpdate otherwise.
-  Result<Replaced> Replace(RowAddress address, std::string_view row, RowLock lock,
+  Result<Replaced> Replace(RowAddress address, const NewRow& row, RowLock lock,
                            const Writer& writer, Visibility& visibility);
   // `moved`: the row goes to another table, and who comes too late must not take it for deleted.
   Result<Touch> Remove(RowAddress address, const Writer& writer, Visibility& visibility,
@@ -68,9 +88,13 @@ class TableStore {
 
   // First half of a vacuum, page by page: stamps what is decided, and adds versions that nobody
   // will see to `dead`. They stay in their places until RemoveDead, so that indexes can let go of
-  // them in between.
+  // them in between. An overflow page whose creator aborted is empty afterwards.
   Status CollectDead(uint32_t block, Scn horizon, Visibility& visibility,
                      std::vector<RowAddress>& dead);
+  // Adds the chains that go with such versions; they are freed before RemoveDead, which forgets
+  // them. After a crash in between, this finds them again.
+  Status ChainsToFree(uint32_t block, std::span<const SlotNumber> slots, Visibility& visibility,
+                      std::vector<ChainLink>& chains);
   Status RemoveDead(uint32_t block, const std::vector<SlotNumber>& slots);
 
  private:
@@ -82,10 +106,12 @@ class TableStore {
   // A page with room for `bytes`, not held; `avoid` is known to have none.
   Result<uint32_t> Place(std::size_t bytes, uint32_t avoid);
   Status Full(uint32_t block);
+  Status CollectOverflow(PageGuard guard, Visibility& visibility);
 
   Storage& storage_;
   uint64_t segment_;
   SegmentSpace space_;
+  OverflowStore overflow_;
   uint32_t target_ = 0;    // where the last row went
   uint32_t rotating_ = 0;  // SegmentSpace::Find
 };

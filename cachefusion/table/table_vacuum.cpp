@@ -40,6 +40,9 @@ Status TableStore::CollectDead(uint32_t block, Scn horizon, Visibility& visibili
   if (!guard.ok()) {
     return guard.status();
   }
+  if (guard.value().header().kind == PageKind::kOverflow) {
+    return CollectOverflow(std::move(guard).value(), visibility);
+  }
   if (guard.value().header().kind != PageKind::kTable) {
     return Status::Ok();
   }
@@ -78,6 +81,66 @@ Status TableStore::CollectDead(uint32_t block, Scn horizon, Visibility& visibili
   return mutation.Commit().status();
 }
 
+// The pages of a chain are given back one by one when their creator aborted: whatever refers to the
+// chain aborted with him. Otherwise the creator is stamped, as those of rows are.
+Status TableStore::CollectOverflow(PageGuard guard, Visibility& visibility) {
+  uint32_t block = guard.id().block;
+  VersionHeader made{};
+  made.creator = OverflowOn(guard.page()).creator;
+  Result<Visibility::Stamps> stamps = visibility.StampsOf(made);
+  if (!stamps.ok()) {
+    return stamps.status();
+  }
+  TxWord creator = stamps.value().creator;
+  if (creator.bits() == made.creator && !creator.never()) {
+    return Status::Ok();
+  }
+  std::size_t room = 0;
+  {
+    Mutation mutation(storage_.pages(), 0);
+    PageChange& change = mutation.Change(guard);
+    if (creator.never()) {
+      change.Format(PageKind::kTable);
+      room = RoomFor(change.page());
+    } else {
+      SetOverflowCreator(change, creator.bits());
+    }
+    Status status = mutation.Commit().status();
+    if (!status.ok()) {
+      return status;
+    }
+  }
+  guard.Release();
+  return space_.Note(block, room);
+}
+
+Status TableStore::ChainsToFree(uint32_t block, std::span<const SlotNumber> slots,
+                                Visibility& visibility, std::vector<ChainLink>& chains) {
+  Result<PageGuard> guard = storage_.pages().Fetch({segment_, block}, LatchMode::kShared);
+  if (!guard.ok()) {
+    return guard.status();
+  }
+  for (SlotNumber slot : slots) {
+    std::string_view version = VersionAt(guard.value().page(), slot);
+    std::vector<ChainLink> links = ChainsOf(version);
+    if (links.empty()) {
+      continue;
+    }
+    Result<Visibility::Stamps> stamps = visibility.StampsOf(HeaderOfVersion(version));
+    if (!stamps.ok()) {
+      return stamps.status();
+    }
+    // What never was takes along what came with it; what was replaced, what its heir did not get.
+    uint16_t kept = stamps.value().creator.never() ? kChainBorrowed : kChainPassedOn;
+    for (const ChainLink& link : links) {
+      if ((link.flags & kept) == 0) {
+        chains.push_back(link);
+      }
+    }
+  }
+  return Status::Ok();
+}
+
 Status TableStore::RemoveDead(uint32_t block, const std::vector<SlotNumber>& slots) {
   std::size_t room;
   {
@@ -88,7 +151,11 @@ Status TableStore::RemoveDead(uint32_t block, const std::vector<SlotNumber>& slo
     Mutation mutation(storage_.pages(), 0);
     PageChange& change = mutation.Change(guard.value());
     RemoveVersions(change, slots);
-    Compact(change);
+    if (HoldsNoVersion(change.page())) {
+      change.Format(PageKind::kTable);  // without slots: it may hold a large value's bytes next
+    } else {
+      Compact(change);
+    }
     room = RoomFor(change.page());
     Status status = mutation.Commit().status();
     if (!status.ok()) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cachefusion/index/index_check.h"
+#include "cachefusion/table/table_check.h"
 
 #include "extension/fusion/index_am.h"
 #include "extension/fusion/segments.h"
@@ -147,6 +148,25 @@ void CheckOneIndex(Relation table, Relation index, const Problems& problems) {
   MemoryContextDelete(context);
 }
 
+// Pages of the table itself, and the chains of its large values.
+void CheckPages(Relation table, const Problems& problems) {
+  Engine& engine = Use();
+  Announce(engine);
+  MemoryContext context =
+      AllocSetContextCreate(CurrentMemoryContext, "fusion table check", ALLOCSET_DEFAULT_SIZES);
+  uint64_t segment = SegmentOf(table);
+  auto* check = NewIn<TableCheck>(context, engine.storage, segment);
+  for (bool more = true; more;) {
+    CHECK_FOR_INTERRUPTS();
+    more =
+        pg::Boundary([&] { return check->Step(engine.visibility, engine.transactions.Horizon()); });
+  }
+  for (const std::string& fault : check->faults()) {
+    problems.tell(problems.argument, RelationGetRelationName(table), fault.c_str());
+  }
+  MemoryContextDelete(context);
+}
+
 List* FusionTables() {
   Oid method = get_table_am_oid("fusion", false);
   List* tables = NIL;
@@ -172,6 +192,7 @@ void CheckTables(const Problems& problems) {
     if (table == nullptr) {
       continue;
     }
+    CheckPages(table, problems);
     ListCell* other;
     foreach (other, RelationGetIndexList(table)) {
       Relation index = index_open(lfirst_oid(other), AccessShareLock);

@@ -1,5 +1,5 @@
-// What is wrong with the fusion tables of this database: the pages of indexes, indexes against
-// their tables, segments that no catalog names.
+// What is wrong with the fusion tables of this database: their pages and large values, the pages of
+// indexes, indexes against their tables, segments that no catalog names.
 //
 // Include after extension/fusion/engine.h.
 #pragma once

@@ -61,6 +61,7 @@ struct Engine {
   OwnState mine;
   std::map<uint64_t, std::unique_ptr<TableStore>> tables;
   std::string scratch;  // a version read for a caller that copies it outside of C++ frames
+  std::vector<ChainLink> chains;  // the same for chains
   // This process has made or dropped an index: files that a commit removes may stand for segments.
   // Not of one transaction: DROP INDEX CONCURRENTLY needs several.
   bool index_files = false;

@@ -14,6 +14,7 @@ const TableAmRoutine* FusionTableRoutine() {
     FillDdl(made);
     FillIndexed(made);
     FillUpkeep(made);
+    FillLarge(made);
     return made;
   }();
   return &routine;

@@ -36,13 +36,27 @@ void MakeTuple(Relation rel, char* version, std::size_t length, RowAddress at, H
 void StoreScratch(Engine& engine, Relation rel, RowAddress at, TupleTableSlot* slot);
 // Reads into Engine::scratch; false: there is no version. Raises.
 bool ReadScratch(Engine& engine, Relation rel, RowAddress at);
-// What the engine stores of a slot's row: compressed where it is long. In the current memory
-// context. Raises.
+// What the engine stores of a row: compressed where it is long, and with what does not fit on a
+// page in chains, which are written here. In the current memory context.
 struct RowBytes {
-  const char* data;
+  char* data;
   std::size_t size;
+  ChainLink* chains;  // null: none
+  std::size_t chain_count;
 };
-RowBytes BytesOf(Relation rel, HeapTuple tuple);
+// `creator` writes the row; `before`: the version that it replaces, with which it shares the chains
+// of values that are the same. Raises.
+RowBytes BytesOf(Relation rel, HeapTuple tuple, TxWord creator, const RowAddress* before);
+inline NewRow AsNewRow(const RowBytes& row) {
+  return NewRow(std::string_view(row.data, row.size), {row.chains, row.chain_count});
+}
+// The row has been stored, or has not: then the chains that were written for it go. Raises.
+void Release(Relation rel, RowBytes& row, bool stored);
+
+// Parts of these (table_large.cpp).
+RowBytes CopyStored(HeapTuple tuple);
+RowBytes LongBytesOf(Relation rel, HeapTuple tuple, TxWord creator, const RowAddress* before);
+void FreeChain(uint64_t segment, const ChainLink& chain);
 
 inline RowAddress AddressOf(const ItemPointerData* tid) {
   return {tid->ip_blkid.bi_hi, tid->ip_blkid.bi_lo, tid->ip_posid};
@@ -62,5 +76,6 @@ void FillLocks(TableAmRoutine& routine);    // table_lock.cpp
 void FillDdl(TableAmRoutine& routine);      // table_ddl.cpp
 void FillIndexed(TableAmRoutine& routine);  // table_indexed.cpp
 void FillUpkeep(TableAmRoutine& routine);   // table_upkeep.cpp
+void FillLarge(TableAmRoutine& routine);    // table_large.cpp
 
 }  // namespace pgquorum::fusion::server

@@ -97,10 +97,6 @@ Oid ToastAm(Relation rel) {
   return rel->rd_rel->relam;
 }
 
-void FetchToastSlice(Relation, Oid, int32, int32, int32, struct varlena*) {
-  elog(ERROR, "fusion tables have no TOAST tables");
-}
-
 }  // namespace
 
 uint64_t TableBytes(Relation rel) {
@@ -116,7 +112,6 @@ void FillDdl(TableAmRoutine& routine) {
   routine.relation_estimate_size = EstimateSize;
   routine.relation_needs_toast_table = NeedsToastTable;
   routine.relation_toast_am = ToastAm;
-  routine.relation_fetch_toast_slice = FetchToastSlice;
 }
 
 }  // namespace pgquorum::fusion::server

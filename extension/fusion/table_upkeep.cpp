@@ -68,6 +68,28 @@ Result<uint64_t> CollectPage(Engine& engine, uint64_t segment, uint32_t block, D
   return versions;
 }
 
+// The rows of a page that go: those of the list from `first` on; behind the last.
+std::size_t OnePage(const DeadList& list, std::size_t first, std::vector<SlotNumber>& slots) {
+  uint32_t block = list.rows[first].block();
+  for (; first < list.count && list.rows[first].block() == block; ++first) {
+    slots.push_back(list.rows[first].slot);
+  }
+  return first;
+}
+
+// Their large values, into Engine::chains.
+Status FindChains(Engine& engine, uint64_t segment, const DeadList& list, std::size_t first) {
+  engine.chains.clear();
+  Result<TableStore*> table = engine.Table(segment);
+  if (!table.ok()) {
+    return table.status();
+  }
+  std::vector<SlotNumber> slots;
+  OnePage(list, first, slots);
+  return table.value()->ChainsToFree(list.rows[first].block(), slots, engine.visibility,
+                                     engine.chains);
+}
+
 // Takes the rows of the list's first page out of it; the next page's first.
 Result<std::size_t> RemovePage(Engine& engine, uint64_t segment, const DeadList& list,
                                std::size_t first) {
@@ -75,13 +97,10 @@ Result<std::size_t> RemovePage(Engine& engine, uint64_t segment, const DeadList&
   if (!table.ok()) {
     return table.status();
   }
-  uint32_t block = list.rows[first].block();
   std::vector<SlotNumber> slots;
-  for (; first < list.count && list.rows[first].block() == block; ++first) {
-    slots.push_back(list.rows[first].slot);
-  }
-  Status removed = table.value()->RemoveDead(block, slots);
-  return removed.ok() ? Result<std::size_t>(first) : removed;
+  std::size_t next = OnePage(list, first, slots);
+  Status removed = table.value()->RemoveDead(list.rows[first].block(), slots);
+  return removed.ok() ? Result<std::size_t>(next) : removed;
 }
 
 struct Indexes {
@@ -105,6 +124,10 @@ void RemoveListed(Relation rel, DeadList& list, Indexes& indexes, BufferAccessSt
   }
   for (std::size_t first = 0; first < list.count;) {
     vacuum_delay_point();
+    pg::Boundary([&]() -> Status { return FindChains(engine, segment, list, first); });
+    for (std::size_t i = 0; i < engine.chains.size(); ++i) {
+      FreeChain(segment, engine.chains[i]);
+    }
     first = pg::Boundary([&] { return RemovePage(engine, segment, list, first); });
   }
   list.count = 0;

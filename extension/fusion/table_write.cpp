@@ -22,15 +22,15 @@ namespace {
 void Insert(Relation rel, TupleTableSlot* slot, CommandId command, int, BulkInsertStateData*) {
   bool owned = false;
   HeapTuple tuple = ExecFetchSlotHeapTuple(slot, true, &owned);
-  RowBytes row = BytesOf(rel, tuple);
   Writer writer = CurrentWriter(command);
+  RowBytes row = BytesOf(rel, tuple, writer.word, nullptr);
   Engine& engine = Use();
   uint64_t segment = SegmentOf(rel);
   auto at = pg::Boundary([&]() -> Result<RowAddress> {
     Result<TableStore*> table = engine.Table(segment);
-    return table.ok() ? table.value()->Insert({row.data, row.size}, writer) : table.status();
+    return table.ok() ? table.value()->Insert(AsNewRow(row), writer) : table.status();
   });
-  pfree(const_cast<char*>(row.data));
+  Release(rel, row, true);
   if (owned) {
     pfree(tuple);
   }
@@ -98,8 +98,8 @@ Replaced Carry(Engine& engine, const Change& change, const Writer& writer) {
       return table.status();
     }
     if (!change.removal) {
-      return table.value()->Replace(change.at, {change.row.data, change.row.size}, change.lock,
-                                    writer, engine.visibility);
+      return table.value()->Replace(change.at, AsNewRow(change.row), change.lock, writer,
+                                    engine.visibility);
     }
     Result<Touch> touch = table.value()->Remove(change.at, writer, engine.visibility, change.moved);
     return touch.ok() ? Result<Replaced>(Replaced{touch.value(), change.at}) : touch.status();
@@ -179,14 +179,16 @@ TM_Result Update(Relation rel, ItemPointer tid, TupleTableSlot* slot, CommandId 
                  LockTupleMode* mode, bool* update_indexes) {
   bool owned = false;
   HeapTuple tuple = ExecFetchSlotHeapTuple(slot, true, &owned);
-  Change change{rel, AddressOf(tid), RowLock::kNoKeyUpdate, false, false, BytesOf(rel, tuple)};
+  RowAddress at = AddressOf(tid);
+  RowBytes row = BytesOf(rel, tuple, CurrentWriter(command).word, &at);
+  Change change{rel, at, RowLock::kNoKeyUpdate, false, false, row};
   if (KeyChanges(Use(), rel, change.at, tuple)) {
     change.lock = RowLock::kUpdate;
   }
   *mode = change.lock == RowLock::kUpdate ? LockTupleExclusive : LockTupleNoKeyExclusive;
   RowAddress made;
   TM_Result result = Apply(change, command, crosscheck, wait, failure, made);
-  pfree(const_cast<char*>(change.row.data));
+  Release(rel, change.row, result == TM_Ok);
   if (owned) {
     pfree(tuple);
   }

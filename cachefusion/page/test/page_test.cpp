@@ -57,7 +57,7 @@ TEST(Page, HeaderBytesAreTheSpecifiedOnes) {
     hex += two;
   }
   EXPECT_EQ(hex,
-            "e3dbfcf301020000"
+            "bba4680202020000"
             "0807060504030201"
             "0300000000000000"
             "5544332211000000"

@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <fstream>
 #include <sstream>
 
+#include "base/crc32c.h"
 #include "base/random.h"
 #include "base/storage/errors.h"
 #include "cachefusion/storage/redo_record.h"
@@ -115,7 +117,26 @@ TEST(Format, EveryFlippedBitIsNoticed) {
   }
 }
 
+// The sector as another version would have written it.
+std::string OfVersion(std::string sector, uint32_t version) {
+  std::memcpy(sector.data() + sizeof(kSectorMagic), &version, sizeof(version));
+  std::size_t covered = kSectorBytes - sizeof(uint32_t);
+  uint32_t crc = Crc32c(std::string_view(sector).substr(0, covered));
+  std::memcpy(sector.data() + covered, &crc, sizeof(crc));
+  return sector;
+}
+
+TEST(Format, ReadsVersionOne) {
+  Result<ControlState> control = DecodeControl(OfVersion(EncodeControl(SampleControl()), 1));
+  ASSERT_TRUE(control.ok()) << control.status().ToString();
+  EXPECT_EQ(EncodeControl(control.value()), EncodeControl(SampleControl()));
+}
+
 TEST(Format, RefusesLaterVersionsByName) {
+  for (uint32_t version : {uint32_t{0}, kSectorVersion + 1, UINT32_MAX}) {
+    EXPECT_EQ(DecodeControl(OfVersion(EncodeControl({}), version)).status().sqlstate(),
+              kErrUnknownFormat);
+  }
   EXPECT_EQ(DecodeSector(SectorKind::kControl, std::string(kSectorBytes, '\0')).status().sqlstate(),
             kErrDamaged);
   EXPECT_EQ(DecodeSector(SectorKind::kStorage, EncodeControl({})).status().sqlstate(), kErrDamaged);

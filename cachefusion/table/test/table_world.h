@@ -15,6 +15,7 @@ inline constexpr uint64_t kAccounts = 0x500004001;
 struct FoundRow {
   RowAddress at;
   std::string row;
+  std::vector<ChainLink> chains;
 };
 
 class TableSession {
@@ -93,8 +94,9 @@ class TableSession {
           return visible.status();
         }
         if (visible.value()) {
-          rows.push_back(
-              {RowAddress::Of(block, slot), std::string(bytes.substr(kVersionHeaderBytes))});
+          std::size_t row = bytes.size() - kVersionHeaderBytes - ChainListBytes(bytes);
+          rows.push_back({RowAddress::Of(block, slot),
+                          std::string(bytes.substr(kVersionHeaderBytes, row)), ChainsOf(bytes)});
         }
       }
     }
@@ -115,6 +117,15 @@ class TableSession {
       std::vector<SlotNumber> slots;
       for (RowAddress at : dead) {
         slots.push_back(at.slot);
+      }
+      std::vector<ChainLink> chains;
+      if (status.ok() && !slots.empty()) {
+        status = table.ChainsToFree(block, slots, visibility, chains);
+      }
+      for (const ChainLink& chain : chains) {
+        if (status.ok()) {
+          status = table.overflow().Free(chain);
+        }
       }
       if (status.ok() && !slots.empty()) {
         status = table.RemoveDead(block, slots);

@@ -19,6 +19,11 @@ INSERT INTO account SELECT i, 1000, repeat('n', 300) FROM generate_series(1, {AC
 CREATE TABLE counter (client int PRIMARY KEY, number bigint) USING fusion;
 CREATE TABLE race (key int PRIMARY KEY, account int REFERENCES account, times int NOT NULL) USING fusion;
 INSERT INTO counter SELECT i, 0 FROM generate_series(1, {CLIENTS}) i;
+CREATE FUNCTION body(client int, number bigint) RETURNS text LANGUAGE sql AS
+  $$ SELECT string_agg(md5(client || ' ' || number || ' ' || i), '')
+     FROM generate_series(1, CASE client WHEN 1 THEN 20000 ELSE 100 + number % 7 * 200 END) i $$;
+CREATE TABLE document (client int PRIMARY KEY, turns bigint, number bigint, body text) USING fusion;
+INSERT INTO document SELECT i, 0, 0, body(i, 0) FROM generate_series(1, {CLIENTS}) i;
 CREATE TABLE ledger (client int, number bigint);
 CREATE TABLE whole (number bigint) USING fusion;
 CREATE INDEX whole_number ON whole (number);
@@ -56,12 +61,18 @@ class Client(threading.Thread):
             assert found == (ACCOUNTS, ACCOUNTS * 1000), found
             cursor.execute("SAVEPOINT s")
             cursor.execute("UPDATE account SET balance = -1 WHERE id = %s", (one,))
+            cursor.execute("UPDATE document SET body = body(client, -1) WHERE client = %s", (self.number,))
             cursor.execute("ROLLBACK TO s")
             cursor.execute("UPDATE account SET balance = balance - 1 WHERE id = %s", (min(one, other),))
             cursor.execute("SAVEPOINT t")
             cursor.execute("UPDATE account SET balance = balance + 1 WHERE id = %s", (max(one, other),))
             cursor.execute("RELEASE t")
             cursor.execute("UPDATE counter SET number = %s WHERE client = %s", (number, self.number))
+            # A large value, of client 1 one of many pages; now and then the row changes and the value does not.
+            cursor.execute("UPDATE document SET turns = %s WHERE client = %s", (number, self.number))
+            if number % 3:
+                cursor.execute("UPDATE document SET number = %s, body = body(client, %s) WHERE client = %s",
+                               (number, number, self.number))
             # Everybody wants the same few keys.
             cursor.execute("INSERT INTO race VALUES (%s, %s, 1) ON CONFLICT (key) DO UPDATE SET times = race.times + 1",
                            (self.random.randint(1, 5), one))
@@ -99,6 +110,8 @@ def check(server, acknowledged):
     assert server.sql("SELECT number, count(*) FROM whole GROUP BY number") == [(counters[2], 50)]
     assert server.sql("SELECT number FROM passing") == [(counters[2],)]
     assert server.value("SELECT sum(times) FROM race") == sum(counters.values())
+    documents = server.sql("SELECT client, turns, number, body = body(client, number) FROM document ORDER BY client")
+    assert documents == [(i, n, n if n % 3 else max(n - 1, 0), True) for i, n in sorted(counters.items())], documents
     by_index = ["SET enable_seqscan = off", "SELECT count(*), sum(balance) FROM account WHERE balance > 0"]
     assert server.sql("; ".join(by_index)) == [(ACCOUNTS, ACCOUNTS * 1000)]
     # A crash may leave segments of what had not been committed; nothing else may be wrong.
@@ -135,7 +148,7 @@ def nothing_is_lost_and_nothing_half_done(test):
         else:
             under_load(server, acknowledged, life, server.kill_all)
         check(server, acknowledged)
-    server.sql("VACUUM account")
+    server.sql("VACUUM account, document")
     server.stop("node1")
     server.start("node1")
     check(server, acknowledged)
