@@ -2,6 +2,7 @@
 // (row_locks.h), between two of its calls.
 #include "extension/fusion/table_am.h"
 
+#include "extension/fusion/mixed.h"
 #include "extension/fusion/row_locks.h"
 
 extern "C" {
@@ -22,6 +23,7 @@ namespace {
 void Insert(Relation rel, TupleTableSlot* slot, CommandId command, int, BulkInsertStateData*) {
   bool owned = false;
   HeapTuple tuple = ExecFetchSlotHeapTuple(slot, true, &owned);
+  NoteFusionRows(rel);
   Writer writer = CurrentWriter(command);
   RowBytes row = BytesOf(rel, tuple, writer.word, nullptr);
   Engine& engine = Use();
@@ -108,6 +110,7 @@ Replaced Carry(Engine& engine, const Change& change, const Writer& writer) {
 
 TM_Result Apply(Change& change, CommandId command, SnapshotData* crosscheck, bool wait,
                 TM_FailureData* failure, RowAddress& made) {
+  NoteFusionRows(change.rel);
   Writer writer = CurrentWriter(command);
   Engine& engine = Use();
   if (!PassesCrosscheck(engine, change.rel, change.at, crosscheck)) {

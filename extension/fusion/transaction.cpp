@@ -1,5 +1,6 @@
 #include "extension/fusion/transaction.h"
 
+#include "extension/fusion/mixed.h"
 #include "extension/fusion/segments.h"
 
 extern "C" {
@@ -276,6 +277,7 @@ void BeforeCommit() {
 
 void AfterCommit() {
   g_imported_snapshot = false;
+  EndMixed();
   Engine* engine = Attached();
   if (!Concerned(engine)) {
     return;
@@ -293,6 +295,7 @@ void AfterCommit() {
 
 void AfterAbort() {
   g_imported_snapshot = false;
+  EndMixed();
   Engine* engine = Attached();
   if (engine == nullptr) {
     return;
@@ -303,11 +306,12 @@ void AfterAbort() {
 }
 
 void EndSubtransaction(bool committed) {
+  int level = GetCurrentTransactionNestLevel();
+  EndMixedOfSubtransaction(level, committed);
   Engine* engine = Attached();
   if (engine == nullptr || !HasChanges()) {
     return;
   }
-  int level = GetCurrentTransactionNestLevel();
   std::vector<OwnState::Word>& words = engine->mine.words;
   std::size_t first = words.size();
   while (first > 0 && words[first - 1].level >= level) {

@@ -1,8 +1,10 @@
-// Dispatcher of ExecutorStart_hook.
+// Dispatchers of ExecutorStart_hook and ExecutorFinish_hook.
 //
-// Order: admission, fence, the snapshot's fusion commit number, the hook that was there before, ON
-// CONFLICT on fusion tables.
+// Order at the start: admission, fence, the snapshot's fusion commit number, the hook that was
+// there before, ON CONFLICT on fusion tables. Before the finish, which runs AFTER triggers: whether
+// rows of fusion tables and others may meet in a transaction.
 #include "extension/fusion/index_am.h"
+#include "extension/fusion/mixed.h"
 #include "extension/fusion/transaction.h"
 #include "extension/pg/pg.h"
 
@@ -20,6 +22,7 @@ namespace pgquorum::hooks {
 namespace {
 
 ExecutorStart_hook_type g_next = nullptr;
+ExecutorFinish_hook_type g_next_finish = nullptr;
 
 bool Writes(const QueryDesc* query) {
   return query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE ||
@@ -48,9 +51,20 @@ void OnStart(QueryDesc* query, int flags) {
   }
 }
 
+void OnFinish(QueryDesc* query) {
+  fusion::server::NoteWrittenRows(query);
+  if (g_next_finish != nullptr) {
+    g_next_finish(query);
+  } else {
+    standard_ExecutorFinish(query);
+  }
+}
+
 }  // namespace
 
 void InstallExecutor() {
+  g_next_finish = ExecutorFinish_hook;
+  ExecutorFinish_hook = OnFinish;
   g_next = ExecutorStart_hook;
   ExecutorStart_hook = OnStart;
 }

@@ -1,10 +1,11 @@
 // Dispatcher of ProcessUtility_hook.
 //
 // Order: admission, ALTER SYSTEM of a member, fence, the snapshot's fusion commit number, the
-// access method of fusion indexes, the hook that was there before. COMMIT PREPARED and ROLLBACK
-// PREPARED have no transaction id of their own, so no transaction callback sees them: they are
-// fenced here.
+// access method of fusion indexes, the hook that was there before, rows that COPY brought. COMMIT
+// PREPARED and ROLLBACK PREPARED have no transaction id of their own, so no transaction callback
+// sees them: they are fenced here.
 #include "extension/fusion/index_am.h"
+#include "extension/fusion/mixed.h"
 #include "extension/fusion/transaction.h"
 #include "extension/pg/pg.h"
 
@@ -112,6 +113,11 @@ void OnUtility(PlannedStmt* statement, const char* query, bool read_only_tree,
     EndPrepared(call);
   } else {
     Next(call);
+  }
+  if (IsA(node, CopyStmt)) {
+    // Nobody counts where there is no completion.
+    fusion::server::NoteCopiedRows(castNode(CopyStmt, node),
+                                   completion != nullptr ? completion->nprocessed : 1);
   }
 }
 

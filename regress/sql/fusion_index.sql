@@ -133,7 +133,9 @@ UPDATE account SET id = 10010 WHERE id = 10;
 DELETE FROM plain WHERE id = 1;
 DELETE FROM fused WHERE id = 1;
 SELECT * FROM fused;
+SET pgquorum.fusion_mixed_transactions = on;
 DELETE FROM account WHERE id = 10;
+RESET pgquorum.fusion_mixed_transactions;
 SELECT * FROM plain;
 -- DDL
 BEGIN;

@@ -135,7 +135,8 @@ def under_load(server, acknowledged, seed, fault):
 def nothing_is_lost_and_nothing_half_done(test):
     # Checkpoints and vacuum happen under the load.
     server = test.cluster(FusionServer, settings={
-        "pgquorum.fusion_cache": "8MB", "pgquorum.fusion_checkpoint_timeout": "1s", "autovacuum_naptime": "1s"})
+        "pgquorum.fusion_cache": "8MB", "pgquorum.fusion_checkpoint_timeout": "1s", "autovacuum_naptime": "1s",
+        "pgquorum.fusion_mixed_transactions": "on"})
     server.sql(SCHEMA)
     acknowledged = {i: 0 for i in range(1, CLIENTS + 1)}
     for life in range(6):
