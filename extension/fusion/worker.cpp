@@ -1,5 +1,6 @@
 // The background worker of fusion: opens the storage when PostgreSQL's own recovery has finished,
 // writes behind, takes checkpoints, and closes the storage when the last user has gone.
+#include "extension/fusion/leaks.h"
 #include "extension/fusion/open_storage.h"
 #include "extension/fusion/settings.h"
 #include "extension/fusion/storage_lock.h"
@@ -70,6 +71,7 @@ void Open(Worker& worker) {
     worker.checkpoint_begun = GetCurrentTimestamp();
     memory.checkpoint_at.store(worker.checkpoint_begun);
     ChangeState(OpenState::kOpen);
+    BeginLeakSearch();
     return;
   }
   // A storage that was opened half-way has used this memory up.
@@ -152,12 +154,14 @@ void Close(Worker& worker) {
   if (Now() == OpenState::kOpen) {
     // A successor of a worker that ended by itself: the storage is open all the same.
     pg::Boundary([&]() -> Status { return LockAsServer(Directory(), true); });
+    BeginLeakSearch();
   }
   while (ShutdownRequestPending == 0) {
     if (Now() == OpenState::kStarting || Now() == OpenState::kFailed) {
       Open(worker);
     } else if (Now() == OpenState::kOpen) {
       Work(worker);
+      ContinueLeakSearch(*worker.engine);
     }
     Sleep(Now() == OpenState::kFailed ? kRetryMs : kTurnMs);
   }

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Whose storage it is: what a server refuses to open, what a clean stop leaves, and what happens to segments."""
 import os
+import shutil
 import threading
 
 import psycopg2
@@ -228,12 +229,20 @@ def index_segments_go_with_their_indexes(test):
     server.sql("DROP INDEX CONCURRENTLY t_ab")
     server.sql("DROP INDEX t_a")
     wait_for(lambda: len(segments(server)) == 2, "a table and an index are left")
-    # A crash while a transaction makes segments leaves them; the check finds and removes them.
+    # A crash while a transaction makes segments leaves them; they go soon after the next start, and so does what a
+    # dropped database left.
     connection = transaction(server)
     with connection.cursor() as cursor:
         cursor.execute("CREATE INDEX lost ON t (a)")
     wait_for(lambda: len(segments(server)) == 3, "the uncommitted index is written")
+    left = sorted(segments(server))
+    shutil.copy(server.storage / left[0], server.storage / f"segment-0000fff0{left[0][16:]}")
     server.kill_all()
+    wait_for(lambda: len(segments(server)) == 2, "what belonged to nobody is gone")
+    assert server.sql("SELECT * FROM system.fusion_check()") == []
+    assert server.sql("SELECT count(*) FROM t") == [(100,)]
+    # The check finds and removes what is found later.
+    shutil.copy(server.storage / left[0], server.storage / f"{left[0][:16]}00fffff0-0000")
     assert len(server.sql("SELECT * FROM system.fusion_check()")) == 1
     assert len(server.sql("SELECT * FROM system.fusion_check(true)")) == 1
     assert server.sql("SELECT * FROM system.fusion_check()") == []
