@@ -85,9 +85,9 @@ TEST(Redo, ManyAppendMoreThanTheRingHolds) {
       for (uint64_t i = 0; i < kEach; ++i) {
         std::string bytes = Record(t * kEach + i + 1, 30000);
         Result<RedoRange> range = mine.Append(bytes);
-        // Rarely, so that the ring fills up.
-        bool flushed = range.ok() && (i + 1 < kEach || mine.Flush(range.value().end).ok());
-        failures += range.ok() && flushed ? 0 : 1;
+        // Nobody flushes: all records together are longer than the ring, so it is full at some
+        // time.
+        failures += range.ok() ? 0 : 1;
       }
     });
   }
