@@ -25,12 +25,12 @@ BEGIN
     advice := format('ALTER TABLE %s ADD PRIMARY KEY (…);', relation);
   ELSIF NOT pkey.indimmediate THEN
     problem := 'Its primary key is deferrable.';
-  ELSIF EXISTS (SELECT FROM pg_index WHERE indrelid = relation AND NOT indisprimary AND (indisunique OR indisexclusion)) THEN
-    problem := 'It has a unique or exclusion constraint beside its primary key; rows of different sites would collide there.';
-    advice := 'Not available yet.';
-  ELSIF EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND relation IN (conrelid, confrelid)) THEN
-    problem := 'It has a foreign key, or one refers to it; a row could lose its parent at another site.';
-    advice := 'Not available yet.';
+  ELSIF EXISTS (SELECT FROM pg_index WHERE indrelid = relation AND (indisexclusion OR indisunique AND NOT indimmediate)) THEN
+    problem := 'It has an exclusion constraint or a deferrable unique one.';
+    advice := 'Use a unique constraint that is not deferrable.';
+  ELSIF c.relispartition AND EXISTS (SELECT FROM pg_constraint WHERE contype = 'f' AND conrelid = relation AND conparentid = 0) THEN
+    problem := 'It is a partition with a foreign key of its own.';
+    advice := 'Declare the foreign key for the partitioned table.';
   ELSIF EXISTS (SELECT FROM pg_attribute WHERE attrelid = relation AND attgenerated <> '' AND attnum = ANY (pkey.indkey::smallint[])) THEN
     problem := 'A column of its primary key is generated.';
   ELSIF EXISTS (SELECT FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
@@ -209,6 +209,7 @@ RETURNS text LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog AS $$
 DECLARE
   target regclass := pgquorum_internal.find_table(schema_name, table_name);
   own pgquorum_internal.replication_group;
+  arguments text;
   rows boolean;
 BEGIN
   IF EXISTS (SELECT FROM pgquorum_internal.replicated_table r WHERE r.relation = target) THEN
@@ -222,8 +223,9 @@ BEGIN
       (SELECT g.site_id FROM pgquorum_internal.replication_group g)
       USING ERRCODE = '55000', HINT = 'Only the site at which the table is added may have rows; they are sent to the others.';
   END IF;
-  PERFORM pgquorum_internal.put_guard(target, pgquorum_internal.guard_arguments(
-    target, coalesce(strategy, own.conflict_strategy), coalesce(primary_site, own.primary_site), column_level));
+  arguments := pgquorum_internal.guard_arguments(target, coalesce(strategy, own.conflict_strategy),
+                                                 coalesce(primary_site, own.primary_site), column_level);
+  PERFORM pgquorum_internal.check_references(target, arguments), pgquorum_internal.put_guard(target, arguments);
   IF pgquorum_internal.has_merging_columns(target) THEN
     EXECUTE format('CREATE TRIGGER zz_pgquorum_assign BEFORE UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION crdt.assign()', target);
   END IF;
@@ -254,6 +256,8 @@ BEGIN
   SELECT n.nspname, c.relname INTO schema_name, name
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = table_name;
   signature := pgquorum_internal.table_signature(table_name);
+  PERFORM pgquorum_internal.check_references(table_name, pgquorum_internal.guard_arguments(table_name,
+    coalesce(conflict_strategy, g.conflict_strategy), coalesce(primary_site, g.primary_site), column_level));
   IF EXISTS (SELECT FROM pgquorum_internal.replicated_table WHERE relation = table_name) THEN
     RAISE EXCEPTION 'table "%" is already replicated', table_name USING ERRCODE = '42710';
   END IF;

@@ -60,7 +60,9 @@ DECLARE
   rows bigint;
 BEGIN
   -- A time that the server has forgotten is older than all that it knows.
-  DELETE FROM pgquorum_internal.tombstone WHERE coalesce(pg_xact_commit_timestamp(xmin), '-infinity') < line;
+  -- A dead letter is a change that may still come.
+  DELETE FROM pgquorum_internal.tombstone t WHERE coalesce(pg_xact_commit_timestamp(xmin), '-infinity') < line
+    AND NOT EXISTS (SELECT FROM pgquorum_internal.dead_letter d WHERE to_regclass(d.table_name) = t.relation);
   GET DIAGNOSTICS rows = ROW_COUNT;
   UPDATE pgquorum_internal.replication_group SET deletions_forgotten_before = line;
   RETURN rows;

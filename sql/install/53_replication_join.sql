@@ -22,6 +22,11 @@ BEGIN
     RAISE EXCEPTION 'site % is still joining itself', (SELECT site_id FROM pgquorum_internal.replication_group)
       USING ERRCODE = '55000', HINT = 'Join through another site, or wait.';
   END IF;
+  IF EXISTS (SELECT FROM pgquorum_internal.dead_letter WHERE pgquorum_internal.waits_for_others(sqlstate, to_regclass(table_name))) THEN
+    RAISE EXCEPTION 'site % has rows aside that wait for others', (SELECT site_id FROM pgquorum_internal.replication_group)
+      USING ERRCODE = '55000', DETAIL = 'A joining site would not be given them.',
+      HINT = 'system.replication_dead_letters shows them. Join through a site that has none.';
+  END IF;
   IF other IS NOT NULL THEN
     RAISE EXCEPTION 'the group has a table whose rows cannot be copied to a joining site yet' USING ERRCODE = '0A000',
       DETAIL = format('Table %s has more than the times of its rows.', other),

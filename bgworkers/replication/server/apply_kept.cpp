@@ -291,7 +291,7 @@ RowOutcome ApplyKeptRow(const ApplyContext& context, const TableRules& rules, co
   }
   EndExecution(run);
   PopActiveSnapshot();
-  return {conflict};
+  return {conflict, {}};
 }
 
 }  // namespace pgquorum::replication::server

@@ -26,11 +26,15 @@ namespace pgquorum::replication::server {
 namespace {
 
 constexpr int kLookMs = 1'000;
+// Letters that wait for other rows are tried by themselves, so many at a time.
+constexpr int kTryMs = 2'000;
+constexpr int kMaxTries = 100;
 
 // A letter as the row that it was. Static: errors jump over frames.
 struct Letter {
   int64_t id = 0;
   TimestampTz time = 0;
+  bool requested = false;
   RelationRecord relation;
   RowRecord row;
 };
@@ -76,23 +80,27 @@ Datum Field(int column, bool* is_null) {
   return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, is_null);
 }
 
-// The next letter after `after`; false: there is none.
-bool ReadLetter(int64_t after) {
+// The next letter after `after`; false: there is none. `all`: not only those that somebody asked
+// for.
+bool ReadLetter(int64_t after, bool all) {
   BeginWork();
-  SPI_execute(psprintf("SELECT d.id, d.remote_time, left(d.operation, 1), n.nspname::text,"
-                       " c.relname::text, d.base_time, d.base_site_id"
-                       " FROM pgquorum_internal.dead_letter d"
-                       " LEFT JOIN pg_catalog.pg_class c ON c.oid = to_regclass(d.table_name)"
-                       " LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-                       " WHERE d.retry_requested AND d.remote_site_id = %u AND d.id > " INT64_FORMAT
-                       " ORDER BY d.id LIMIT 1",
-                       g->site, after),
-              true, 1);
+  SPI_execute(
+      psprintf("SELECT d.id, d.remote_time, left(d.operation, 1), n.nspname::text,"
+               " c.relname::text, d.base_time, d.base_site_id, d.retry_requested"
+               " FROM pgquorum_internal.dead_letter d"
+               " LEFT JOIN pg_catalog.pg_class c ON c.oid = to_regclass(d.table_name)"
+               " LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+               " WHERE (d.retry_requested OR (%s AND"
+               " pgquorum_internal.waits_for_others(d.sqlstate, c.oid)))"
+               " AND d.remote_site_id = %u AND d.id > " INT64_FORMAT " ORDER BY d.id LIMIT 1",
+               all ? "true" : "false", g->site, after),
+      true, 1);
   bool found = SPI_processed == 1;
   if (found) {
     bool is_null = false;
     g_letter.id = DatumGetInt64(Field(1, &is_null));
     g_letter.time = DatumGetTimestampTz(Field(2, &is_null));
+    g_letter.requested = DatumGetBool(Field(8, &is_null));
     const char* schema = TextAt(0, 4);
     const char* table = TextAt(0, 5);
     char operation = TextAt(0, 3)[0];
@@ -127,7 +135,9 @@ void ApplyLetter() {
   StartTransactionCommand();
   ApplyContext context{g->own_site,
                        {Hlc(static_cast<uint64_t>(g_letter.time)), {SiteId(g->site), 1}}};
-  g->activity.conflicts += ApplyRow(context, g_letter.relation, g_letter.row).conflict ? 1 : 0;
+  RowOutcome outcome = ApplyRow(context, g_letter.relation, g_letter.row);
+  CheckReferences(outcome.checks);
+  g->activity.conflicts += outcome.conflict ? 1 : 0;
   PushActiveSnapshot(GetTransactionSnapshot());
   if (SPI_connect() != SPI_OK_CONNECT) {
     elog(ERROR, "SPI_connect failed");
@@ -156,6 +166,8 @@ void NoteFailure(const char* sqlstate, const char* message, const char* detail) 
 
 void RetryDeadLetters() {
   static TimestampTz looked_at = 0;
+  static TimestampTz tried_at = 0;
+  static int64_t resume = 0;
   static Status status;
   TimestampTz now = GetCurrentTimestamp();
   if (g->in_transaction || !TimestampDifferenceExceeds(looked_at, now, kLookMs)) {
@@ -164,15 +176,23 @@ void RetryDeadLetters() {
   looked_at = now;
   MemoryContext memory = CurrentMemoryContext;
   replorigin_session_origin = InvalidRepOriginId;
-  for (int64_t after = 0; ReadLetter(after); after = g_letter.id) {
+  bool all = TimestampDifferenceExceeds(tried_at, now, kTryMs);
+  tried_at = all ? now : tried_at;
+  int tries = 0;
+  int64_t after = all ? resume : 0;
+  for (; tries < kMaxTries && ReadLetter(after, all); after = g_letter.id) {
+    ++tries;
     status = pg::Try([] { ApplyLetter(); });
     replorigin_session_origin = InvalidRepOriginId;
     if (!status.ok()) {
       AbortOutOfAnyTransaction();
       MemoryContextSwitchTo(memory);
-      NoteFailure(status.sqlstate().c_str(), status.message().c_str(), status.detail().c_str());
+      if (g_letter.requested) {
+        NoteFailure(status.sqlstate().c_str(), status.message().c_str(), status.detail().c_str());
+      }
     }
   }
+  resume = tries < kMaxTries ? 0 : after;
   MemoryContextSwitchTo(memory);
 }
 

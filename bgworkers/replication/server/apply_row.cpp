@@ -126,12 +126,16 @@ RowOutcome ApplyRow(const ApplyContext& context, const RelationRecord& remote,
   if (verdict.keep_tombstone) {
     PutTombstone(rules->root, bytes);
   }
+  bool writes = verdict.action == TableAction::kInsert || verdict.action == TableAction::kUpdate;
+  bool takes = verdict.action == TableAction::kDelete || verdict.action == TableAction::kUpdate;
+  ReferenceChecks checks =
+      ChecksOf(relation, rules->root, takes ? run.local : nullptr, writes ? run.remote : nullptr);
   Execute(verdict.action, run);
   EndExecution(run);
   PopActiveSnapshot();
   table_close(relation, NoLock);
   CommandCounterIncrement();
-  return {verdict.conflict != ConflictKind::kNone};
+  return {verdict.conflict != ConflictKind::kNone, checks};
 }
 
 }  // namespace pgquorum::replication::server

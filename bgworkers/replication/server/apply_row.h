@@ -6,6 +6,8 @@
 
 #include "extension/pg/pg.h"
 
+#include "bgworkers/replication/server/apply_references.h"
+
 namespace pgquorum::replication::server {
 
 struct ApplyContext {
@@ -16,6 +18,7 @@ struct ApplyContext {
 
 struct RowOutcome {
   bool conflict;
+  ReferenceChecks checks;  // the caller says when
 };
 
 // Raises what the statement raises: the caller decides whether the transaction is tried again, or

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "bgworkers/replication/core/change/record.h"
 
@@ -38,7 +39,9 @@ struct Worker {
   bool skipping = false;
   BeginRecord begin;
   uint32_t rows = 0;
-  uint64_t careful_lsn = 0;  // the transaction whose rows are tried one by one
+  uint64_t careful_lsn = 0;          // the transaction whose rows are tried one by one
+  std::vector<RowRecord> postponed;  // of it: rows that may do once the others are there
+  std::size_t postponed_before = 0;  // when they were last tried
 
   XLogRecPtr received = 0;   // everything up to here has been seen to
   XLogRecPtr local_end = 0;  // of the newest commit here

@@ -34,6 +34,7 @@ extern "C" {
 
 #include "bgworkers/replication/server/apply_copy.h"
 #include "bgworkers/replication/server/apply_log.h"
+#include "bgworkers/replication/server/apply_references.h"
 #include "bgworkers/replication/server/apply_retry.h"
 #include "bgworkers/replication/server/apply_row.h"
 #include "bgworkers/replication/server/apply_state.h"
@@ -52,6 +53,7 @@ namespace {
 constexpr long kReportMs = 1'000;
 constexpr long kReconnectMs = 1'000;
 constexpr int kAttempts = 3;
+constexpr std::size_t kMaxPostponed = 10'000;
 
 void Report(bool now) {
   TimestampTz time = GetCurrentTimestamp();
@@ -149,6 +151,114 @@ void TakeBegin() {
   g->in_transaction = true;
 }
 
+// Whether it is for what is in the row that it failed, so that trying again is no use.
+bool IsTheRowsFault(const std::string& sqlstate) {
+  std::string kind = sqlstate.substr(0, 2);
+  // RX: a replicated value that does not merge with what is here.
+  return kind == "22" || kind == "23" || kind == "42" || kind == "0A" || kind == "RX";
+}
+
+void ApplyOne(const ApplyContext& context, const RelationRecord& relation, const RowRecord& row) {
+  RowOutcome outcome = ApplyRow(context, relation, row);
+  g->activity.conflicts += outcome.conflict ? 1 : 0;
+  CheckReferencesLater(outcome.checks);
+}
+
+// In a subtransaction. The status is made of plain words before the next call that may raise.
+Status Attempt(const ApplyContext& context, const RelationRecord& relation, const RowRecord& row) {
+  MemoryContext memory = CurrentMemoryContext;
+  ResourceOwner owner = CurrentResourceOwner;
+  BeginInternalSubTransaction(nullptr);
+  MemoryContextSwitchTo(memory);
+  Status status = pg::Try([&] {
+    ApplyOne(context, relation, row);
+    CheckReferencesNow();
+    ReleaseCurrentSubTransaction();
+  });
+  if (!status.ok()) {
+    ForgetReferences();
+    RollbackAndReleaseCurrentSubTransaction();
+  }
+  MemoryContextSwitchTo(memory);
+  CurrentResourceOwner = owner;
+  return status;
+}
+
+// What stands in its way may go with a later row of the transaction: a row that is referred to, or
+// that holds a unique value. It comes once more before the commit.
+bool MayWait(const std::string& sqlstate) {
+  return (sqlstate == "23503" || sqlstate == "23505") && g->postponed.size() < kMaxPostponed;
+}
+
+void ApplyCarefully(const ApplyContext& context, const RelationRecord& relation,
+                    const RowRecord& row, bool last) {
+  static Status status;  // outlives every jump
+  // A row that somebody inserted meanwhile is seen by the next attempt.
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    status = Attempt(context, relation, row);
+    if (status.ok()) {
+      return;
+    }
+  }
+  if (!last && MayWait(status.sqlstate())) {
+    pg::Boundary([&] { g->postponed.push_back(row); });
+    return;
+  }
+  if (!IsTheRowsFault(status.sqlstate())) {
+    static pg::ErrorText error;
+    pg::FillErrorText(error, status);
+    pg::Raise(error);
+  }
+  LogDeadLetter(context, relation, row,
+                {status.sqlstate().c_str(), status.message().c_str(), status.detail().c_str()});
+}
+
+void WriteRow(const RowRecord& row, bool last) {
+  auto found = g->relations.find(row.relation);
+  if (!g->in_transaction || found == g->relations.end()) {
+    ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
+                    errmsg("site %u sends a row out of turn", g->site)));
+  }
+  ApplyContext context{g->own_site, g->begin.stamp};
+  MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
+  MemoryContext memory =
+      AllocSetContextCreate(TopTransactionContext, "pgquorum row", ALLOCSET_DEFAULT_SIZES);
+  MemoryContextSwitchTo(memory);
+  if (g->careful_lsn == g->begin.commit_lsn) {
+    ApplyCarefully(context, found->second, row, last);
+  } else {
+    ApplyOne(context, found->second, row);
+  }
+  MemoryContextSwitchTo(before);
+  MemoryContextDelete(memory);
+}
+
+void TakeRow(const RowRecord& row) {
+  ++g->rows;
+  if (!g->skipping) {
+    WriteRow(row, false);
+  }
+}
+
+// All rows are there.
+void FinishRows() {
+  CheckReferencesNow();
+  while (!g->postponed.empty()) {
+    std::size_t count = g->postponed.size();
+    static std::vector<RowRecord> again;
+    pg::Boundary([&] {
+      again = std::move(g->postponed);
+      g->postponed.clear();
+    });
+    bool last = g->postponed_before == count;  // nothing has changed since the last round
+    g->postponed_before = count;
+    for (const RowRecord& row : again) {
+      WriteRow(row, last);
+    }
+  }
+  g->postponed_before = 0;
+}
+
 void TakeCommit(const CommitRecord& commit) {
   if (commit.rows != g->rows) {
     ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
@@ -156,6 +266,7 @@ void TakeCommit(const CommitRecord& commit) {
                            g->rows)));
   }
   if (!g->skipping) {
+    FinishRows();
     replorigin_session_origin_lsn = commit.end_lsn;
     CommitTransactionCommand();
     g->local_end = XactLastCommitEnd;
@@ -170,78 +281,6 @@ void TakeCommit(const CommitRecord& commit) {
   g->in_transaction = false;
   g->received = Max(g->received, commit.end_lsn);
   g->careful_lsn = 0;
-}
-
-// Whether it is for what is in the row that it failed, so that trying again is no use.
-bool IsTheRowsFault(const std::string& sqlstate) {
-  std::string kind = sqlstate.substr(0, 2);
-  // RX: a replicated value that does not merge with what is here.
-  return kind == "22" || kind == "23" || kind == "42" || kind == "0A" || kind == "RX";
-}
-
-void ApplyOne(const ApplyContext& context, const RelationRecord& relation, const RowRecord& row) {
-  g->activity.conflicts += ApplyRow(context, relation, row).conflict ? 1 : 0;
-}
-
-// In a subtransaction. The status is made of plain words before the next call that may raise.
-Status Attempt(const ApplyContext& context, const RelationRecord& relation, const RowRecord& row) {
-  MemoryContext memory = CurrentMemoryContext;
-  ResourceOwner owner = CurrentResourceOwner;
-  BeginInternalSubTransaction(nullptr);
-  MemoryContextSwitchTo(memory);
-  Status status = pg::Try([&] {
-    ApplyOne(context, relation, row);
-    ReleaseCurrentSubTransaction();
-  });
-  if (!status.ok()) {
-    RollbackAndReleaseCurrentSubTransaction();
-  }
-  MemoryContextSwitchTo(memory);
-  CurrentResourceOwner = owner;
-  return status;
-}
-
-void ApplyCarefully(const ApplyContext& context, const RelationRecord& relation,
-                    const RowRecord& row) {
-  static Status status;  // outlives every jump
-  // A row that somebody inserted meanwhile is seen by the next attempt.
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    status = Attempt(context, relation, row);
-    if (status.ok()) {
-      return;
-    }
-  }
-  if (!IsTheRowsFault(status.sqlstate())) {
-    static pg::ErrorText error;
-    pg::FillErrorText(error, status);
-    pg::Raise(error);
-  }
-  LogDeadLetter(context, relation, row,
-                {status.sqlstate().c_str(), status.message().c_str(), status.detail().c_str()});
-}
-
-void TakeRow(const RowRecord& row) {
-  ++g->rows;
-  if (g->skipping) {
-    return;
-  }
-  auto found = g->relations.find(row.relation);
-  if (!g->in_transaction || found == g->relations.end()) {
-    ereport(ERROR, (errcode(ERRCODE_PROTOCOL_VIOLATION),
-                    errmsg("site %u sends a row out of turn", g->site)));
-  }
-  ApplyContext context{g->own_site, g->begin.stamp};
-  MemoryContext before = MemoryContextSwitchTo(TopTransactionContext);
-  MemoryContext memory =
-      AllocSetContextCreate(TopTransactionContext, "pgquorum row", ALLOCSET_DEFAULT_SIZES);
-  MemoryContextSwitchTo(memory);
-  if (g->careful_lsn == g->begin.commit_lsn) {
-    ApplyCarefully(context, found->second, row);
-  } else {
-    ApplyOne(context, found->second, row);
-  }
-  MemoryContextSwitchTo(before);
-  MemoryContextDelete(memory);
 }
 
 // Says which it was; the variant's parts that outlast the record are kept.
@@ -377,6 +416,9 @@ void CleanUp(const Status& status) {
   }
   CloseLink(&g->link);
   g->relations.clear();
+  g->postponed.clear();
+  g->postponed_before = 0;
+  ForgetReferences();
   bool the_row = in_transaction && IsTheRowsFault(status.sqlstate());
   g->careful_lsn = the_row ? g->begin.commit_lsn : 0;
   g->last_error = status.ToString();

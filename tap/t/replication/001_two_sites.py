@@ -268,21 +268,76 @@ def rows_go_to_the_partitions_of_each_site(_test, sites):
     sites.at("node2", "TRUNCATE parts_1")
 
 
+def letters(sites, node):
+    return sites.value("SELECT string_agg(sqlstate, ' ' ORDER BY id) FROM system.replication_dead_letters", node=node)
+
+
+def foreign_keys_hold_at_each_site(_test, sites):
+    sites.replicate("CREATE TABLE parents (id int PRIMARY KEY, code text UNIQUE)", "parents")
+    sites.replicate("CREATE TABLE children (id int PRIMARY KEY, parent int REFERENCES parents ON DELETE CASCADE,"
+                    " boss int REFERENCES children)", "children")
+    both = ("parents", "children")
+    sites.at("node1", "INSERT INTO parents SELECT i, 'code ' || i FROM generate_series(1, 9) i;"
+                      "INSERT INTO children VALUES (2, 1, 3), (3, 1, NULL), (4, NULL, NULL)")
+    sites.settle(*both)
+    sites.at("node2", "DELETE FROM parents WHERE id = 1")  # and what refers to it, afterwards
+    sites.settle(*both)
+    assert sites.at("node1", "SELECT id FROM children") == [(4,)]
+    # A child here, its parent deleted there.
+    sites.cut()
+    sites.at("node1", "DELETE FROM parents WHERE id IN (7, 8)")
+    sites.at("node2", "BEGIN; INSERT INTO children VALUES (70, 7); INSERT INTO children VALUES (71, 6); COMMIT;"
+                      "INSERT INTO children VALUES (80, 8)")
+    sites.heal()
+    wait_for(lambda: [letters(sites, node) for node in sites.names()] == ["23503 23503"] * 2, "both sites have both aside")
+    assert sites.at("node1", "SELECT id FROM children WHERE id > 4") == [(71,)], "the rest of the transaction is there"
+    assert sites.at("node2", "SELECT id FROM parents WHERE id IN (7, 8)") == [(7,), (8,)]
+    # Whoever settles it does so at one site.
+    sites.at("node2", "DELETE FROM children WHERE id = 70")
+    sites.at("node1", "INSERT INTO parents VALUES (8, 'again')")
+    wait_for(lambda: [letters(sites, node) for node in sites.names()] == [None] * 2, "nothing is aside")
+    sites.settle(*both)
+    assert sites.at("node1", "SELECT id, parent FROM children ORDER BY 1") == [(4, None), (71, 6), (80, 8)]
+    assert sites.at("node2", "SELECT code FROM parents WHERE id > 6 ORDER BY id") == [("again",), ("code 9",)]
+
+
+def a_unique_value_that_two_sites_gave_is_told(_test, sites):
+    sites.cut()
+    sites.at("node1", "INSERT INTO parents VALUES (20, 'same')")
+    sites.at("node2", "INSERT INTO parents VALUES (21, 'same'); INSERT INTO parents VALUES (22, 'behind it')")
+    sites.heal()
+    wait_for(lambda: [letters(sites, node) for node in sites.names()] == ["23505"] * 2, "each has the other's aside")
+    sites.await_value("node1", "SELECT count(*) FROM parents WHERE id = 22", 1)
+    sites.at("node1", "DELETE FROM parents WHERE id = 20")
+    wait_for(lambda: [letters(sites, node) for node in sites.names()] == [None] * 2, "nothing is aside")
+    sites.settle("parents")
+    assert sites.at("node1", "SELECT id FROM parents WHERE code = 'same'") == [(21,)]
+    # In one transaction values may go from row to row.
+    sites.at("node2", "BEGIN; UPDATE parents SET code = 'x' WHERE id = 21; UPDATE parents SET code = 'same' WHERE id = 22;"
+                      " UPDATE parents SET code = 'behind it' WHERE id = 21; COMMIT")
+    sites.settle("parents")
+    assert [letters(sites, node) for node in sites.names()] == [None] * 2
+    for table in ("children", "parents"):
+        sites.at("node1", f"SELECT system.remove_replicated_table('{GROUP}', '{table}')")
+
+
 def what_is_not_there_is_refused(_test, sites):
     sites.refused("node1", "UPDATE orders SET id = 9999 WHERE id = 20", "0A000", "insert another")
     sites.refused("node1", "SELECT system.create_replication_group('h')", "42710")
     sites.refused("node1", f"SELECT system.add_replicated_table('{GROUP}', 'orders')", "42710")
     sites.refused("node1", "SELECT system.add_replicated_table('nobody', 'orders')", "42704")
-    sites.at("node1", "CREATE TABLE keyless (i int); CREATE TABLE child (i int PRIMARY KEY, o int REFERENCES orders);"
-                      "CREATE TABLE twice (i int PRIMARY KEY, j int UNIQUE); CREATE TABLE amounts (n numeric PRIMARY KEY);"
-                      "CREATE TABLE here (i int PRIMARY KEY); CREATE TABLE full_there (i int PRIMARY KEY);"
-                      "CREATE TABLE differs (i int PRIMARY KEY, a text); CREATE TABLE elsewhere (i int PRIMARY KEY)")
+    sites.at("node1", "CREATE TABLE keyless (i int); CREATE TABLE twice (i int PRIMARY KEY, j int UNIQUE DEFERRABLE);"
+                      "CREATE TABLE amounts (n numeric PRIMARY KEY); CREATE TABLE here (i int PRIMARY KEY);"
+                      "CREATE TABLE child (i int PRIMARY KEY, o int REFERENCES here);"
+                      "CREATE TABLE full_there (i int PRIMARY KEY); CREATE TABLE differs (i int PRIMARY KEY, a text);"
+                      "CREATE TABLE elsewhere (i int PRIMARY KEY)")
     sites.at("node2", "CREATE TABLE full_there (i int PRIMARY KEY); INSERT INTO full_there VALUES (1);"
                       "CREATE TABLE differs (i int PRIMARY KEY, a varchar)")
     add = f"SELECT system.add_replicated_table('{GROUP}', '%s')"
     sites.refused("node1", add % "keyless", "55000", "ADD PRIMARY KEY")
-    sites.refused("node1", add % "child", "55000", "foreign key")
-    sites.refused("node1", add % "twice", "55000", "unique")
+    sites.refused("node1", add % "child", "55000", "Add table public.here first")
+    sites.refused("node1", add % "here', 'vector_clock", "0A000", "foreign keys go with last_writer_wins")
+    sites.refused("node1", add % "twice", "55000", "deferrable")
     sites.refused("node1", add % "amounts", "55000", "written differently")
     sites.refused("node1", add % "here", "42P01", "every site")
     sites.refused("node1", add % "full_there", "55000", "not empty at site 2")
@@ -316,5 +371,6 @@ def a_site_is_not_joined_by_mistake(_test, sites):
 main(rows_that_were_there_arrive, changes_flow_both_ways_and_end, large_values_travel, conflicts_go_to_the_later_write,
      a_row_that_cannot_be_applied_is_kept_aside, a_letter_that_is_too_old_changes_nothing,
      deletions_are_forgotten_when_all_have_passed, truncate_deletes_what_the_site_has,
-     rows_go_to_the_partitions_of_each_site, what_is_not_there_is_refused, a_site_is_not_joined_by_mistake,
+     rows_go_to_the_partitions_of_each_site, foreign_keys_hold_at_each_site,
+     a_unique_value_that_two_sites_gave_is_told, what_is_not_there_is_refused, a_site_is_not_joined_by_mistake,
      shared=two_sites)

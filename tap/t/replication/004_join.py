@@ -78,9 +78,9 @@ def a_site_joins_while_everybody_writes(test):
     sites = test.cluster(Sites, nodes=3)
     generated = "g text GENERATED ALWAYS AS (id::text || coalesce(v, 'none')) STORED"
     for name, partitioned in (("node1", ""), ("node2", "PARTITION BY RANGE (id)"), ("node3", "PARTITION BY HASH (id)")):
-        sites.at(name, f"CREATE TABLE t (id int, c char(4), v text, n numeric, big text, {generated}, PRIMARY KEY (id, c))"
-                       f" {partitioned}")
-    columns = f"{generated}, big text, n numeric, gone int, v text, id int, c char(4)"
+        sites.at(name, f"CREATE SEQUENCE t_s; CREATE TABLE t (id int, c char(4), v text, n numeric, big text, {generated},"
+                       f" s int DEFAULT nextval('t_s'), PRIMARY KEY (id, c)) {partitioned}")
+    columns = f"{generated}, big text, n numeric, gone int, v text, id int, c char(4), s int"
     sites.at("node2", f"CREATE TABLE low ({columns}, PRIMARY KEY (id, c));"
                       "ALTER TABLE low DROP gone; ALTER TABLE t ATTACH PARTITION low DEFAULT;"
                       "CREATE TABLE high PARTITION OF t FOR VALUES FROM (100) TO (10000)")
@@ -121,6 +121,8 @@ def a_site_joins_while_everybody_writes(test):
             sites.await_value("node3", "SELECT bool_and(captured) FROM system.replicated_tables", True)
             sites.at("node3", "INSERT INTO t VALUES (3000, 'x', 'node3', 1)")
             sites.await_value("node1", "SELECT count(*) FROM t WHERE id = 3000", 1)
+            # Its sequence has the third place, above what was there.
+            assert sites.value("SELECT s % 16 = 3 AND s > 3000 FROM t WHERE id = 3000", node="node1")
         finally:
             ended.set()
             for writer in writers:

@@ -87,6 +87,9 @@ def a_site_is_lost(_test, sites):
 
 def a_site_leaves(_test, sites):
     sites.at("node2", "INSERT INTO t VALUES (4, 'last words')")
+    sites.replicate("CREATE TABLE numbered (id serial PRIMARY KEY)", "numbered")
+    number = "INSERT INTO numbered DEFAULT VALUES RETURNING id"
+    assert [sites.value(number, node=node) for node in ("node1", "node2", "node1")] == [1, 2, 17]
     sites.refused("node1", f"SELECT system.remove_replication_site('{GROUP}', 2)", "55000", "it answers")
     sites.refused("node1", f"SELECT system.remove_replication_site('{GROUP}', 1)", "42704")
     sites.at("node2", f"SELECT system.leave_replication_group('{GROUP}')")
@@ -99,6 +102,7 @@ def a_site_leaves(_test, sites):
     assert sites.at("node1", "SELECT sites FROM system.replication_groups") == [(1,)]
     # What is written there is its own, and it can found a group of its own.
     sites.at("node2", "TRUNCATE t")
+    assert sites.value(number, node="node2") == 3  # as it counted before
     assert sites.at("node2", "SELECT system.create_replication_group('own')") == [(1,)]
     sites.at("node2", "SELECT system.leave_replication_group('own')")
     # Who is left alone writes on, and a number is not given twice.
