@@ -146,6 +146,10 @@ ApplyResult ClusterState::Do(const FetchTail& c) {
   if (!recruiting_ || recruiting_->epoch != c.epoch) {
     return Superseded(c.epoch, highest_epoch());
   }
+  if (!c.node) {
+    recruiting_->fetch.reset();
+    return {};
+  }
   if (c.node == c.source || !MustPledge(c.node) || !MustPledge(c.source)) {
     return Refused("both nodes must be recruited");
   }

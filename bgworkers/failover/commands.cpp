@@ -48,6 +48,9 @@ struct CommandPrinter {
            (c.accept_loss ? " accepting loss" : "");
   }
   std::string operator()(const FetchTail& c) const {
+    if (!c.node) {
+      return "call off the fetch for " + ToString(c.epoch);
+    }
     return "fetch tail for " + ToString(c.epoch) + ": " + IdText(c.node) + " from " +
            IdText(c.source) + " until " + ToString(c.until);
   }

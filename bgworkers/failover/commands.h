@@ -101,7 +101,8 @@ struct Revoke {
   bool accept_loss = false;  // kForced only: recruits whoever answers (audited)
   bool operator==(const Revoke&) const = default;
 };
-// While recruiting: `node` fetches the missing tail of its WAL from `source`, another recruit.
+// While recruiting: `node` fetches the missing tail of its WAL from `source`, another recruit. No
+// node: the fetch that is under way is called off.
 struct FetchTail {
   Epoch epoch;  // the revoked-to epoch
   NodeId node;

@@ -178,10 +178,15 @@ bool Coordinator::Fetching(const In& in, Out& out) {
   TimeNs patience_ends = fetch_since_ + 2 * in.cluster.settings().switchover_tail_timeout;
   bool done = report != nullptr && report->pledge_position &&
               report->pledge_epoch == fetch->epoch && *report->pledge_position >= fetch->until;
-  if (done || report == nullptr || FreshReport(in, fetch->source) == nullptr ||
-      in.now >= patience_ends) {
+  if (done || report == nullptr) {
     fetch_tried_.insert(fetch->node);
     return false;
+  }
+  if (FreshReport(in, fetch->source) == nullptr || in.now >= patience_ends) {
+    // A node that fetches reports no position: while it goes on it is no recruit.
+    fetch_tried_.insert(fetch->node);
+    Propose(in, out, FetchTail{fetch->epoch, NodeId(), NodeId(), Position()});
+    return true;
   }
   WakeAt(out, in.now, patience_ends);
   out.waiting_for = in.cluster.NameOf(fetch->node) + " to fetch its tail from " +

@@ -314,6 +314,11 @@ Status ClusterForceQuorum(const ForceQuorumOptions& options) {
   if (!order.ok()) {
     return order.status();
   }
+  const std::string data = Absolute(options.data).string();
+  if (Status s = RefuseWithoutCopy(order.value(), boot::FindUnfinishedRepair(data, "").has_value());
+      !s.ok()) {
+    return s;
+  }
   order.value().generation = RandomGeneration();
   order.value().requested_by = requester;
   order.value().ordered_us = static_cast<int64_t>(std::time(nullptr)) * 1'000'000;

@@ -116,4 +116,15 @@ Status RefuseBehind(const raft::LogPosition& own,
   return Status::Ok();
 }
 
+Status RefuseWithoutCopy(const identity::ForceOrder& order, bool half_repaired) {
+  if (order.survivors.size() > 1 || !half_repaired) {
+    return Status::Ok();
+  }
+  return Status::Error("55000", kRefused)
+      .WithDetail(
+          "This node would be the only survivor, and the repair of its data directory from another "
+          "node has not ended: such a directory never serves.")
+      .WithHint("Give the order on a survivor with a whole copy, or restore a backup.");
+}
+
 }  // namespace pgquorum::cli

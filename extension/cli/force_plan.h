@@ -29,6 +29,10 @@ Status RefuseWithMajority(uint64_t self, const raft::Configuration& present,
 Status RefuseBehind(const raft::LogPosition& own,
                     const std::vector<std::pair<std::string, raft::LogPosition>>& survivors);
 
+// 55000 when nobody but this node survives and its data directory is `half_repaired`, which never
+// serves: it could decide, and never write again.
+Status RefuseWithoutCopy(const identity::ForceOrder& order, bool half_repaired);
+
 }  // namespace pgquorum::cli
 
 #include "base/pure.h"

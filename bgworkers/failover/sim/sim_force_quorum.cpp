@@ -75,9 +75,17 @@ bool World::FaultForceQuorum(Node& node, Node&) {
 // What the command and the worker's start do: the order goes into the best log of the survivors as
 // the context of a configuration entry, and the rest follows from that entry being there.
 void World::ForceQuorumOn(const std::vector<Node*>& survivors) {
+  // A half-repaired directory never serves. Nobody but a backup helps then, which the command says.
+  no_copy_left_ = std::all_of(survivors.begin(), survivors.end(), [](Node* node) {
+    return node->witness || node->delayed || node->repair_interrupted;
+  });
+  if (no_copy_left_) {
+    Trace("no survivor has a whole copy");
+    return;
+  }
   std::vector<Node*> voters;
   std::copy_if(survivors.begin(), survivors.end(), std::back_inserter(voters), [](Node* node) {
-    return LatestOf(*node->raft.disk).IsVoter(consensus::ToRaft(node->id)) && !node->witness;
+    return LatestOf(*node->raft.disk).IsVoter(consensus::ToRaft(node->id));
   });
   if (voters.empty()) {
     return;

@@ -89,6 +89,9 @@ void World::PgStop(Node& node) {
 }
 
 void World::PgStart(Node& node, TimeNs delay) {
+  if (node.left) {
+    return;
+  }
   node.pg.state = PgState::kStarting;
   node.pg.boot = BootId(++unique_);
   After(delay, node, Domain::kPg, [this, &node] {

@@ -8,6 +8,9 @@
 namespace pgquorum::failover::sim {
 
 void World::WorkerStart(Node& node) {
+  if (node.left) {
+    return;  // switched off in the middle of a restart
+  }
   ++node.life;
   node.up = true;
   node.worker_id = ++unique_;
@@ -79,8 +82,8 @@ void World::KillNode(Node& node, TimeNs down) {
 // What `cluster leave` ends with.
 void World::SwitchOff(Node& node) {
   Trace("switched off " + std::to_string(node.id.value()));
+  PgStop(node);
   if (node.up) {
-    PgStop(node);
     WorkerStop(node);
   }
 }

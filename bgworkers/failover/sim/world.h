@@ -166,6 +166,7 @@ class World {
   bool RunUntil(TimeNs until, const std::function<bool()>& stop = {});
   Node* SettledPrimary();
   bool AllJoined();
+  void RunCalm();
 
   enum class Domain : uint8_t { kWorld, kWorker, kPg };
   struct Event {
@@ -391,6 +392,7 @@ class World {
   bool accepted_loss_ = false;
   bool force_quorum_ = false;   // happened in this run
   bool majority_lost_ = false;  // ... and nobody has settled since
+  bool no_copy_left_ = false;   // ... and those that are left are all half-repaired
 };
 
 }  // namespace pgquorum::failover::sim

@@ -168,8 +168,13 @@ TEST(Coordinator, PriorityFetchesTheTailFirst) {
   EXPECT_EQ(b.Proposed<Appoint>(), nullptr);  // goes on fetching
   Bench given_up = b;
   given_up.now += 2100 * kMs;
-  given_up.Pledge(kB, {Timeline(2), Lsn(500)});
+  given_up.Report(fetching);  // the source may not have that WAL any more
   given_up.Pledge(kC, {Timeline(2), Lsn(600)});
+  given_up.Step();
+  EXPECT_EQ(given_up.Proposed<Appoint>(), nullptr) << "without the one that fetches";
+  given_up.ApplyProposed<FetchTail>();
+  EXPECT_FALSE(given_up.log.state.recruiting()->fetch) << "called off: it takes part again";
+  given_up.Pledge(kB, {Timeline(2), Lsn(500)});
   given_up.Step();
   ASSERT_NE(given_up.Proposed<Appoint>(), nullptr) << given_up.out.waiting_for;
   EXPECT_EQ(given_up.Proposed<Appoint>()->node, kC);

@@ -28,6 +28,19 @@ TEST(FailoverSimulation, SameSeedSameRun) {
   }
 }
 
+TEST(FailoverSimulation, SeedsThatFoundAMistake) {
+  Coverage coverage;
+  for (uint64_t seed : {
+           7730,   // a fetch that could not end kept a recruit from taking part
+           7055,   // a witness's log was the longer one, and the order was given to a data node
+           12315,  // the only survivor was half-repaired
+           14915,  // a node that was switched off during a restart came back
+       }) {
+    ASSERT_EQ(World(seed, WorldBugs(), coverage, false).Run(), "")
+        << "failover_sim --seed " << seed;
+  }
+}
+
 // A long campaign fails on these.
 TEST(FailoverSimulation, RowsThatWereNeverTakenAreMissing) {
   Coverage nothing;

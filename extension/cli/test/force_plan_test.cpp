@@ -85,5 +85,15 @@ TEST(RefuseBehind, TheLongestLogIsByTermThenIndex) {
   EXPECT_EQ(RefuseBehind(own, {}).sqlstate(), "");
 }
 
+TEST(RefuseWithoutCopy, TheLastOneNeedsAWholeDirectory) {
+  Result<identity::ForceOrder> alone =
+      PlanForce(1, Members({1, 2, 3}), VotersOf({1, 2, 3}), {"node1"});
+  Result<identity::ForceOrder> with_another =
+      PlanForce(1, Members({1, 2, 3, 4}), VotersOf({1, 2, 3, 4}), {"node1", "node2"});
+  EXPECT_EQ(RefuseWithoutCopy(alone.value(), false).sqlstate(), "");
+  EXPECT_EQ(RefuseWithoutCopy(alone.value(), true).sqlstate(), "55000");
+  EXPECT_EQ(RefuseWithoutCopy(with_another.value(), true).sqlstate(), "");
+}
+
 }  // namespace
 }  // namespace pgquorum::cli
