@@ -186,10 +186,32 @@ std::vector<Effect> Database::Run(const Statement& statement, const Dot& dot, co
   return effects;
 }
 
+// The promise of Compact: no change that comes later can meet what it has forgotten.
+void Database::CheckLate(const Table& table, const Change& change) {
+  auto found = forgotten_.find({table.model.name, change.key});
+  if (found == forgotten_.end()) {
+    return;
+  }
+  for (const Forgotten& one : found->second) {
+    bool late = table.model.policy.shape().by_causality ? !Knew(change.version, one.dot, one.stamp)
+                                                        : change.version.stamp <= one.stamp;
+    if (late && broken_.empty()) {
+      broken_ = table.model.name + " " + change.key + ": " + change.version.dot.ToString() +
+                " has not seen " + one.dot.ToString() + ", which is forgotten";
+    }
+  }
+}
+
 void Database::Put(Table& table, const std::string& key, const Change& change, Decision* decision) {
+  CheckLate(table, change);
   highest_ = std::max(highest_, change.version.stamp);
   Result<Decision> decided = Decide(StateAt(table, key), change, Around(table));
   PGQUORUM_CHECK(decided.ok());
+  // It is there, or somebody's who has seen it.
+  if (HighestStamp(decided.value().after) < change.version.stamp && broken_.empty()) {
+    broken_ = table.model.name + " " + key + ": " + change.version.dot.ToString() +
+              " was applied and has left nothing behind";
+  }
   table.rows[key] = decided.value().after;
   if (decision != nullptr) {
     *decision = decided.value();
@@ -340,13 +362,29 @@ void Database::Compact(StableLine stable, Hlc forgettable) {
   }
   std::map<std::string, std::set<std::string>> revived = Revived();
   for (auto& [name, table] : tables_) {
-    RowShape shape = table.model.policy.shape();
     for (auto row = table.rows.begin(); row != table.rows.end();) {
       bool gone = !revived[name].contains(row->first) &&
-                  replication::Compact(row->second, shape, table.truncated, forgettable);
+                  CompactRow(table, row->first, row->second, forgettable);
       row = gone ? table.rows.erase(row) : std::next(row);
     }
   }
+}
+
+bool Database::CompactRow(Table& table, const std::string& key, RowState& state, Hlc forgettable) {
+  RowState before = state;
+  bool gone = replication::Compact(state, table.model.policy.shape(), table.truncated, forgettable);
+  if (state.empty() || gone) {
+    std::vector<Version> versions = before.versions;
+    if (before.deleted) {
+      versions.push_back(*before.deleted);
+    }
+    for (const Version& version : versions) {
+      if (version.stamp > table.truncated) {  // the table remembers the others
+        forgotten_[{table.model.name, key}].push_back({version.dot, version.stamp});
+      }
+    }
+  }
+  return gone;
 }
 
 std::map<std::string, std::set<std::string>> Database::Revived() const {

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
@@ -78,6 +79,9 @@ class Database {
   StableLine stable() const { return stable_; }
   // Rows with a state, shown or not.
   std::size_t states() const;
+  // The first promise of the cores that was broken here: a change came whose writer had not seen
+  // what Compact has forgotten, or a change that was applied has left nothing behind.
+  const std::string& broken() const { return broken_; }
   Stamp HighestStampSeen() const { return highest_; }
 
  private:
@@ -85,6 +89,11 @@ class Database {
     TableModel model;
     Stamp truncated;
     std::map<std::string, RowState> rows;
+  };
+  // What was forgotten of a row.
+  struct Forgotten {
+    Dot dot;
+    Stamp stamp;
   };
   struct Row {
     Image image;
@@ -101,6 +110,8 @@ class Database {
                                          const Statement& statement, const Dot& dot,
                                          const Stamp& stamp, uint64_t& sequence) const;
   void Put(Table& table, const std::string& key, const Change& change, Decision* decision);
+  bool CompactRow(Table& table, const std::string& key, RowState& state, Hlc forgettable);
+  void CheckLate(const Table& table, const Change& change);
   Rows LiveRows(const Table& table) const;
   std::map<std::string, std::set<std::string>> Revived() const;
   void ShowParents(std::map<std::string, Rows>& shown) const;
@@ -112,6 +123,8 @@ class Database {
   crdt::FoldTable folds_;
   StableLine stable_;
   Stamp highest_;
+  std::map<std::pair<std::string, std::string>, std::vector<Forgotten>> forgotten_;
+  std::string broken_;
 };
 
 }  // namespace pgquorum::replication::sim

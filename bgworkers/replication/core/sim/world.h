@@ -5,7 +5,8 @@
 //
 // Checked at every step: readings of a clock rise, restarts included; a transaction is applied
 // once, in its origin's order; no two writers of a key run at once; nothing arrives below the
-// stable line; a member finds what it needs in some spool. Checked at the end, after healing: all
+// stable line, or that has not seen what was forgotten; a member finds what it needs in some spool;
+// a statement has done at its own site what it says. Checked at the end, after healing: all
 // sites show the same rows and hold the same states; every counter is the sum of what was
 // acknowledged; sets hold what was added and not removed.
 #pragma once
@@ -157,6 +158,7 @@ class World {
 
   // world_checks.cpp
   void Remember(const Transaction& transaction, const Statement& statement);
+  void CheckOwnWrite(const Site& site, const Statement& statement);
   void CheckQuiet();
   void CheckSame(const Site& a, const Site& b);
   void CheckCounters(const Site& site);

@@ -11,6 +11,20 @@ void World::Remember(const Transaction& transaction, const Statement& statement)
   written_[transaction.origin].push_back({transaction, statement});
 }
 
+// Whoever writes has seen all that is at his site, and so wins there.
+void World::CheckOwnWrite(const Site& site, const Statement& statement) {
+  using Kind = Statement::Kind;
+  bool gone = statement.kind == Kind::kDelete || statement.kind == Kind::kRekey;
+  bool wrong = statement.kind != Kind::kTruncate &&
+               site.database->Live(statement.table, statement.key) == gone;
+  wrong = wrong || (statement.kind == Kind::kRekey &&
+                    !site.database->Live(statement.table, statement.new_key));
+  if (wrong) {
+    Fail("site " + site.origin.ToString() + ": its own statement on " + statement.table + " " +
+         statement.key + " has not done what it says");
+  }
+}
+
 // What a lost origin had not passed on is lost with it; everything else counts.
 bool World::Counts(const Transaction& transaction) const {
   auto closed = closed_at_.find(transaction.origin);

@@ -168,6 +168,7 @@ void World::Commit(Site& site, const Statement& statement, const Stamp& stamp) {
   coverage_.Hit(Point::kLocalWrite);
   coverage_.Hit(Point::kTruncated, transaction.barrier ? 1 : 0);
   coverage_.Hit(Point::kKeyUpdated, transaction.effects.size() > 1 ? 1 : 0);
+  CheckOwnWrite(site, statement);
   Trace(site, "commits " + std::to_string(transaction.sequence) + " at " +
                   std::to_string(stamp.hlc.value()) + ": " + ToString(statement));
   // Rows, the sequence and what WAL says of them are durable at once.
@@ -380,9 +381,13 @@ bool World::RunOne(Site& site, Origin origin, ApplyScheduler& scheduler) {
       coverage_.Hit(Point::kParkedForSkew, site.up ? 1 : 0);
       return false;
     }
-    if (seen == Observed::kNeedsBound && !PersistFor(site, one.stamp.hlc)) {
-      return false;
+    if (seen == Observed::kNeedsBound) {
+      if (!PersistFor(site, one.stamp.hlc)) {
+        return false;
+      }
+      seen = site.clock->Observe(one.stamp.hlc, WallOf(site));
     }
+    PGQUORUM_CHECK(seen == Observed::kAccepted);
     CommitRemote(site, origin, *ready);
     return site.up;
   }
@@ -439,6 +444,9 @@ void World::CommitRemote(Site& site, Origin origin, uint64_t sequence) {
     coverage_.Hit(Point::kConflict, decision.conflict != ConflictKind::kNone ? 1 : 0);
     coverage_.Hit(Point::kMerged, decision.outcome == Outcome::kMerged ? 1 : 0);
     coverage_.Hit(Point::kKeptBoth, decision.outcome == Outcome::kKeptBoth ? 1 : 0);
+  }
+  if (!site.database->broken().empty()) {
+    Fail("site " + site.origin.ToString() + ": " + site.database->broken());
   }
   coverage_.Hit(Point::kRemoteApply);
   window.Record(sequence);
