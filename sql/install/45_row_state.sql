@@ -45,9 +45,6 @@ BEGIN
   ELSIF strategy IN ('error', 'skip') AND (column_level OR merging) THEN
     RAISE EXCEPTION 'strategy % decides about whole rows, and leaves sites different', strategy
       USING ERRCODE = '22023', HINT = 'Use another strategy for tables with column-level merging or columns of replicated types.';
-  ELSIF merging AND (strategy <> 'last_writer_wins' OR column_level) THEN
-    RAISE EXCEPTION 'columns of replicated types go with last_writer_wins of whole rows only'
-      USING ERRCODE = '0A000', HINT = 'Keep them in a table of their own, with the same key.';
   END IF;
 END
 $$;

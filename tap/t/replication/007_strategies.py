@@ -17,8 +17,9 @@ KEYS = 12
 def three_sites(test):
     sites = test.cluster(Sites, nodes=3).group()
     for table, how in TABLES.items():
+        counter = "" if table in ("strict", "lenient") else ", n crdt.pn_counter DEFAULT 0"
         for name in sites.names():
-            sites.at(name, f"CREATE TABLE {table} (id int PRIMARY KEY, a text, b text)")
+            sites.at(name, f"CREATE TABLE {table} (id int PRIMARY KEY, a text, b text{counter})")
         sites.at("node1", f"SELECT system.add_replicated_table('{GROUP}', '{table}', {how})")
     return sites
 
@@ -119,8 +120,6 @@ def what_does_not_fit_is_refused(_test, sites):
     sites.refused("node1", add % "'primary'", "22023", "needs a site")
     sites.refused("node1", add % "'vector_clock', primary_site => 1", "22023", "no primary site")
     sites.refused("node1", add % "'error'", "22023", "whole rows")
-    sites.refused("node1", add % "'first_write_wins'", "0A000", "of replicated types")
-    sites.refused("node1", add % "NULL, column_level => true", "0A000", "of replicated types")
     sites.refused("node1", add % "'custom'", "0A000")
     sites.refused("node1", add % "'multi_value'", "0A000")
     sites.refused("node1", add % "'nonsense'", "22023")
@@ -139,9 +138,12 @@ def write(sites, node, seed):
                     f"INSERT INTO {table} VALUES ({key}, '{value}', '{value}') ON CONFLICT DO NOTHING",
                     f"UPDATE {table} SET a = '{value}' WHERE id = {key}",
                     f"UPDATE {table} SET b = '{value}' WHERE id = {key}",
+                    f"UPDATE {table} SET n = n + {rng.randrange(1, 9)} WHERE id = {key}",
                     f"DELETE FROM {table} WHERE id = {key}",
-                    f"BEGIN; DELETE FROM {table} WHERE id = {key}; INSERT INTO {table} VALUES ({key}, '{value}', NULL);"
-                    f" UPDATE {table} SET b = 'twice' WHERE id = {key}; COMMIT",
+                    f"BEGIN; DELETE FROM {table} WHERE id = {key}; INSERT INTO {table} VALUES ({key}, '{value}', NULL, 3);"
+                    f" UPDATE {table} SET b = 'twice', n = n + 1 WHERE id = {key}; COMMIT",
+                    f"BEGIN; DELETE FROM {table} WHERE id = {key}; INSERT INTO {table} VALUES ({key}, '{value}', NULL, 3);"
+                    f" DELETE FROM {table} WHERE id = {key}; COMMIT",
                     f"BEGIN; UPDATE {table} SET a = 'undone' WHERE id = {key}; ROLLBACK")))
             except psycopg2.Error:
                 cursor.execute("ROLLBACK")  # its row exists already
@@ -150,9 +152,10 @@ def write(sites, node, seed):
 
 def sites_agree_after_every_cut(test, sites):
     tables = [table for table in TABLES if table not in ("strict", "lenient")]
-    seed = random.randrange(2**32)
-    test.note(f"seed {seed}")
-    for turn in range(3):
+    # The first seed once left a counter null at one of three sites.
+    seeds = [3584020549, random.randrange(2**32), random.randrange(2**32)]
+    test.note(f"seeds {seeds}")
+    for turn, seed in enumerate(seeds):
         if turn != 2:  # the last one without a cut
             sites.cut()
         writers = [threading.Thread(target=write, args=(sites, node, f"{seed} {turn} {node}")) for node in sites.names()]
@@ -163,6 +166,8 @@ def sites_agree_after_every_cut(test, sites):
         sites.heal()
         sites.settle(*tables)
     for node in sites.names():
+        for table in tables:
+            assert sites.at(node, f"SELECT * FROM {table} WHERE n IS NULL") == [], (node, table)
         assert sites.at(node, "SELECT * FROM system.replication_dead_letters WHERE sqlstate <> 'RX207'") == [], node
 
 

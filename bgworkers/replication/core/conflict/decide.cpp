@@ -116,7 +116,9 @@ Stamp LifeAfter(const RowState& local, const Stamp& truncated) {
     hidden = hidden || !version.deleted;
   }
   if (hidden && life == local.merging.life) {
-    life.hlc = life.hlc + 1;  // deleted and inserted by the transaction that wrote the hidden one
+    // Deleted and inserted by the transaction that wrote the hidden one. No transaction has this
+    // stamp: a site that comes back anew has later readings.
+    ++life.origin.incarnation;
   }
   return life;
 }
@@ -127,6 +129,7 @@ RowState StateOf(const Change& change, const RowShape& shape) {
   RowState state;
   const Version& version = change.version;
   state.merging = change.merging;
+  state.merging.whole = !version.deleted && change.merging.life != version.stamp;
   if (shape.by_causality) {
     state.versions = {version};
     state.seen = version.seen;

@@ -11,7 +11,8 @@
 namespace pgquorum::replication {
 namespace {
 
-constexpr uint8_t kKeptVersion = 1;
+// 1 did not say whether replicated values are whole.
+constexpr uint8_t kKeptVersion = 2;
 constexpr std::size_t kMostVersions = 65'536;
 // The server's own bounds.
 constexpr std::size_t kMostColumns = 1600;
@@ -37,6 +38,7 @@ class Encoder {
     }
     state.seen.Encode(out_);
     At(state.merging.life);
+    out_.Bool(state.merging.whole);
     Merged(state.merging.values);
     return std::move(out_).Take();
   }
@@ -103,7 +105,8 @@ class Decoder {
 
   std::optional<RowState> State() && {
     RowState state;
-    if (in_.U8() != kKeptVersion) {
+    uint8_t version = in_.U8();
+    if (version == 0 || version > kKeptVersion) {
       return std::nullopt;
     }
     state.newest = Optional();
@@ -116,6 +119,7 @@ class Decoder {
     }
     state.seen = Seen();
     state.merging.life = At();
+    state.merging.whole = version == 1 ? HighestStamp(state) != state.merging.life : in_.Bool();
     state.merging.values = Merged();
     // Pending stamps are real ones now: the order that dots have may have changed.
     std::sort(state.versions.begin(), state.versions.end(),
@@ -332,8 +336,9 @@ bool MustKeep(Operation operation, const Kept* kept, const RowShape& shape) {
 void Supersede(RowState& state, const Change& change, const RowShape& shape) {
   const Stamp& stamp = change.version.stamp;
   auto mine = [&](const Version& version) { return version.stamp == stamp; };
-  if (state.merging.life == stamp) {
-    // A life that this transaction began: nobody else has added to it. The life stays known.
+  if (state.merging.life == stamp && !state.merging.whole) {
+    // A life that this transaction began, and to which nobody else has added yet: others may have,
+    // and be heard first. The life stays known.
     state.merging.values.assign(state.merging.values.size(), {});
   }
   if (state.newest && mine(*state.newest)) {
@@ -348,8 +353,9 @@ void Supersede(RowState& state, const Change& change, const RowShape& shape) {
       state.columns[i] = change.version.image[i];
     }
   }
-  if (shape.by_causality && state.seen.Covers(DotOf(stamp))) {
-    std::erase_if(state.versions, mine);
+  // Without a version of it here, somebody who had seen the transaction was heard first: that stays
+  // seen, with all that he had seen of its site beside it.
+  if (shape.by_causality && std::erase_if(state.versions, mine) > 0) {
     state.seen.Erase(stamp.origin);
     if (stamp.hlc.value() > 1) {
       state.seen.Raise(stamp.origin, stamp.hlc.value() - 1);

@@ -76,13 +76,14 @@ Status JoinMerging(Merging& mine, const Merging& theirs, const crdt::FoldTable& 
   if (theirs.values.empty()) {
     return Status::Ok();
   }
-  bool same = theirs.life == mine.life || PGQUORUM_REPLICATION_BUG(kLivesMixed);
-  if (mine.values.empty() || (theirs.life > mine.life && !same)) {
+  auto age = [](const Merging& values) { return std::pair(values.life, values.whole); };
+  bool same = age(theirs) == age(mine) || PGQUORUM_REPLICATION_BUG(kLivesMixed);
+  if (mine.values.empty() || (age(theirs) > age(mine) && !same)) {
     mine = theirs;
     return Status::Ok();
   }
   if (!same) {
-    return Status::Ok();  // from a life that is over
+    return Status::Ok();  // from a life that is over, or contained in what is here
   }
   for (std::size_t i = 0; i < mine.values.size() && i < theirs.values.size(); ++i) {
     if (mine.values[i].empty() || theirs.values[i].empty()) {
@@ -124,6 +125,8 @@ Status Join(RowState& state, const RowState& change, const RowShape& shape,
   TakeNewer(state.newest, change.newest);
   if (!PGQUORUM_REPLICATION_BUG(kNoTombstone)) {
     TakeNewer(state.deleted, change.deleted);
+  } else if (change.deleted && state.newest && Newer(*change.deleted, *state.newest)) {
+    state.newest.reset();
   }
   if (shape.column_level) {
     JoinColumns(state, change);

@@ -70,9 +70,15 @@ struct Version {
 // life of the row: `life` is the newest deletion that the insert knew. A re-inserted row starts
 // with fresh values, and what comes late from the life before must not flow into them. Inserts that
 // know of no deletion share the life zero: concurrent ones merge.
+//
+// A transaction that deletes a row and inserts it again begins a life under its own stamp, and may
+// begin it anew with its next statements: what it says of that life is final only with its last
+// one. Whoever adds to the life afterwards has seen the whole transaction, so that his values hold
+// its last ones: `whole` values replace those that are not, and come before them in any order.
 struct Merging {
   Stamp life;
   std::vector<std::string> values;
+  bool whole = false;
   bool operator==(const Merging&) const = default;
 };
 
