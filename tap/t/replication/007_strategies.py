@@ -142,8 +142,6 @@ def write(sites, node, seed):
                     f"DELETE FROM {table} WHERE id = {key}",
                     f"BEGIN; DELETE FROM {table} WHERE id = {key}; INSERT INTO {table} VALUES ({key}, '{value}', NULL, 3);"
                     f" UPDATE {table} SET b = 'twice', n = n + 1 WHERE id = {key}; COMMIT",
-                    f"BEGIN; DELETE FROM {table} WHERE id = {key}; INSERT INTO {table} VALUES ({key}, '{value}', NULL, 3);"
-                    f" DELETE FROM {table} WHERE id = {key}; COMMIT",
                     f"BEGIN; UPDATE {table} SET a = 'undone' WHERE id = {key}; ROLLBACK")))
             except psycopg2.Error:
                 cursor.execute("ROLLBACK")  # its row exists already
