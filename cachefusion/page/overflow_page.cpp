@@ -40,10 +40,6 @@ void SetOverflowNext(PageChange& change, uint32_t next) {
   change.Put(kPageHeaderBytes + offsetof(OverflowHeader, next), next);
 }
 
-void SetOverflowCreator(PageChange& change, uint64_t creator) {
-  change.Put(kPageHeaderBytes + offsetof(OverflowHeader, creator), creator);
-}
-
 std::string_view FindOverflowFault(const char* page) {
   const PageHeader& header = HeaderOf(page);
   if (header.kind != PageKind::kOverflow) {

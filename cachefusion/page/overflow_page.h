@@ -40,7 +40,6 @@ bool IsOfChain(const char* page, uint32_t head, uint64_t serial);
 // Makes it a page of a chain. `data` has header.length bytes.
 void FormatOverflow(PageChange& change, const OverflowHeader& header, std::string_view data);
 void SetOverflowNext(PageChange& change, uint32_t next);
-void SetOverflowCreator(PageChange& change, uint64_t creator);
 
 // What is wrong with the page's inside; empty when nothing is.
 std::string_view FindOverflowFault(const char* page);

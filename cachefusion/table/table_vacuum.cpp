@@ -82,29 +82,22 @@ Status TableStore::CollectDead(uint32_t block, Scn horizon, Visibility& visibili
 }
 
 // The pages of a chain are given back one by one when their creator aborted: whatever refers to the
-// chain aborted with him. Otherwise the creator is stamped, as those of rows are.
+// chain aborted with him. Another creator is not stamped: nobody else asks for him, and it would
+// write every large value once more.
 Status TableStore::CollectOverflow(PageGuard guard, Visibility& visibility) {
   uint32_t block = guard.id().block;
   VersionHeader made{};
   made.creator = OverflowOn(guard.page()).creator;
   Result<Visibility::Stamps> stamps = visibility.StampsOf(made);
-  if (!stamps.ok()) {
+  if (!stamps.ok() || !stamps.value().creator.never()) {
     return stamps.status();
-  }
-  TxWord creator = stamps.value().creator;
-  if (creator.bits() == made.creator && !creator.never()) {
-    return Status::Ok();
   }
   std::size_t room = 0;
   {
     Mutation mutation(storage_.pages(), 0);
     PageChange& change = mutation.Change(guard);
-    if (creator.never()) {
-      change.Format(PageKind::kTable);
-      room = RoomFor(change.page());
-    } else {
-      SetOverflowCreator(change, creator.bits());
-    }
+    change.Format(PageKind::kTable);
+    room = RoomFor(change.page());
     Status status = mutation.Commit().status();
     if (!status.ok()) {
       return status;

@@ -277,6 +277,7 @@ TEST_F(LargeValue, ASnapshotKeepsTheValueThatItSees) {
 
 TEST_F(LargeValue, TheCheckFindsBrokenChainsAndPagesOfNoRow) {
   Insert({1, 1, 5 * kOverflowBytes});
+  ASSERT_TRUE(S().Vacuum().ok());
   EXPECT_EQ(Wrong(), std::vector<std::string>());
   S().Begin();
   ChainLink chain = Only().chains[0];
@@ -286,6 +287,7 @@ TEST_F(LargeValue, TheCheckFindsBrokenChainsAndPagesOfNoRow) {
     PageGuard head =
         life_->storage.pages().Fetch({kAccounts, chain.head}, LatchMode::kExclusive).value();
     second = OverflowOn(head.page()).next;
+    EXPECT_FALSE(TxWord(OverflowOn(head.page()).creator).stamped());  // not written by vacuum
     // The chain is cut: four of its pages are nobody's.
     Mutation mutation(life_->storage.pages(), 0);
     SetOverflowNext(mutation.Change(head), 0);
