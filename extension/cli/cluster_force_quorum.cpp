@@ -22,6 +22,7 @@
 #include "extension/cli/rows_json.h"
 #include "extension/cli/server.h"
 #include "extension/hooks/boot/member.h"
+#include "extension/identity/move_order.h"
 #include "extension/identity/text_record.h"
 #include "raftlog/codec.h"
 #include "raftlog/force.h"
@@ -59,6 +60,10 @@ Status RefuseMarks(const fs::path& data, const fs::path& state) {
                       std::to_string(running->pid) + ")")
         .WithDetail("A quorum is forced by the start of a server, which nothing else may disturb.")
         .WithHint("Stop it first: pgquorum node stop --data " + data.string());
+  }
+  if (Exists(state / identity::kMovingFile)) {
+    return WrongState("the state directory of this node is being moved")
+        .WithHint("Finish that first with pgquorum node move-state.");
   }
   if (std::optional<std::string> why = boot::WhyShutOut(state.string())) {
     return WrongState("this node belongs to the cluster no more").WithDetail(*why);

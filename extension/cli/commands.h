@@ -53,6 +53,13 @@ struct StopOptions : NodeOptions {
 };
 Status NodeStop(const StopOptions& options);
 
+struct MoveStateOptions {
+  std::string data;
+  std::string to;
+  bool json = false;
+};
+Status NodeMoveState(const MoveStateOptions& options);
+
 struct TokenOptions : NodeOptions {
   std::string url;
   int lifetime_s = 3600;

@@ -99,6 +99,29 @@ bool HasBlock(std::string_view text) {
   return false;
 }
 
+std::string MoveInBlock(std::string_view text, std::string_view from, std::string_view to) {
+  const std::string old_whole = QuoteSetting(from);
+  const std::string old_start = old_whole.substr(0, old_whole.size() - 1) + "/";
+  const std::string new_whole = QuoteSetting(to);
+  const std::string new_start = new_whole.substr(0, new_whole.size() - 1) + "/";
+  std::string result;
+  bool inside = false;
+  for (std::string_view line : Lines(text)) {
+    inside = (inside || IsBegin(line)) && !IsEnd(line);
+    std::string changed(line);
+    for (const auto& [old_text, new_text] :
+         {std::pair(old_whole, new_whole), std::pair(old_start, new_start)}) {
+      const std::size_t at = inside ? changed.find(" = " + old_text) : std::string::npos;
+      if (at != std::string::npos) {
+        changed.replace(at + 3, old_text.size(), new_text);
+        break;
+      }
+    }
+    result += changed;
+  }
+  return result;
+}
+
 std::string QuoteSetting(std::string_view value) {
   std::string quoted = "'";
   for (char c : value) {

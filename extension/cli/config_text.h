@@ -27,6 +27,9 @@ bool HasBlock(std::string_view text);
 // 'value' as postgresql.conf reads it: quoted, with quotes and backslashes doubled.
 std::string QuoteSetting(std::string_view value);
 
+// In the block, paths at and below directory `from` become those below `to`.
+std::string MoveInBlock(std::string_view text, std::string_view from, std::string_view to);
+
 // Removes every line that sets `name` (any case, with or without "="), and says whether there was
 // one.
 bool RemoveSetting(std::string& text, std::string_view name);

@@ -52,6 +52,17 @@ void AddMemberOptions(CLI::App* verb, Options* options) {
                    "Directory of the server's Unix socket");
 }
 
+void AddMoveStateVerb(CLI::App* node, Action& action) {
+  auto* options = Make<MoveStateOptions>();
+  CLI::App* move = node->add_subcommand(
+      "move-state", "Move the state directory of a stopped node; again after an interruption");
+  move->add_option("--data", options->data, "Data directory")->required()->envname("PGDATA");
+  move->add_option("--to", options->to, "The new place: an empty directory or none yet")
+      ->required();
+  move->add_flag("--json", options->json, "For programs");
+  move->callback([=, &action] { action = [=] { return Finish(NodeMoveState(*options)); }; });
+}
+
 void AddNodeVerbs(CLI::App& app, Action& action) {
   CLI::App* node = app.add_subcommand("node", "This machine's server")->require_subcommand(1);
   auto* init_options = Make<InitOptions>();
@@ -80,6 +91,7 @@ void AddNodeVerbs(CLI::App& app, Action& action) {
   stop->add_option("--timeout", stop_options->timeout_s, "Seconds to wait")
       ->check(CLI::Range(1, 86400));
   stop->callback([=, &action] { action = [=] { return Finish(NodeStop(*stop_options)); }; });
+  AddMoveStateVerb(node, action);
 }
 
 void AddFailoverVerb(CLI::App* cluster, Action& action) {

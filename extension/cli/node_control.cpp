@@ -48,17 +48,9 @@ Result<Node> OpenNode(const NodeOptions& options) {
   if (!installation.ok()) {
     return installation.status();
   }
-  const fs::path data = Absolute(options.data);
-  const Result<ServerDirectory> directory = FindServerDirectory(data);
+  const Result<ServerDirectory> directory = OpenAsOwner(Absolute(options.data));
   if (!directory.ok()) {
     return directory.status();
-  }
-  const Result<Account> account = ServerAccount(data);
-  if (!account.ok()) {
-    return account.status();
-  }
-  if (Status s = BecomeAccount(account.value()); !s.ok()) {
-    return s;
   }
   return Node{installation.value(), directory.value()};
 }

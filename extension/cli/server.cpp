@@ -112,6 +112,21 @@ Result<ServerDirectory> FindServerDirectory(const fs::path& data) {
       .WithDetail("It is neither in the data directory nor below /etc/postgresql.");
 }
 
+Result<ServerDirectory> OpenAsOwner(const fs::path& data) {
+  Result<ServerDirectory> directory = FindServerDirectory(data);
+  if (!directory.ok()) {
+    return directory;
+  }
+  const Result<Account> account = ServerAccount(data);
+  if (!account.ok()) {
+    return account.status();
+  }
+  if (Status s = BecomeAccount(account.value()); !s.ok()) {
+    return s;
+  }
+  return directory;
+}
+
 Result<std::string> ConfiguredValue(const Installation& installation,
                                     const ServerDirectory& directory, const std::string& name) {
   Command command;

@@ -32,6 +32,9 @@ struct ServerDirectory {
 // Finds the configuration of an initialised data directory.
 Result<ServerDirectory> FindServerDirectory(const fs::path& data);
 
+// The same, and becomes the account that owns it.
+Result<ServerDirectory> OpenAsOwner(const fs::path& data);
+
 // A parameter as the configuration files set it (`postgres -C`).
 Result<std::string> ConfiguredValue(const Installation& installation,
                                     const ServerDirectory& directory, const std::string& name);

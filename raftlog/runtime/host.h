@@ -66,7 +66,6 @@ struct HostOptions {
 
   std::string directory;  // of this instance alone; its parent exists
   uint64_t cluster_id = 0;
-  bool adopt_moved_directory = false;  // see StateDirectory::Open
   LogStoreOptions log;
   // Only for founders, and equal on all of them: used when the directory holds nothing yet. Nodes
   // that join later start empty and learn the configuration from the leader.

@@ -48,8 +48,7 @@ uint64_t Host::Impl::BootTimeNs() const {
 
 Status Host::Impl::OpenStores() {
   Result<std::unique_ptr<StateDirectory>> directory =
-      StateDirectory::Open(fs_, options_.directory, {options_.cluster_id, options_.raft.id},
-                           options_.adopt_moved_directory);
+      StateDirectory::Open(fs_, options_.directory, {options_.cluster_id, options_.raft.id}, false);
   if (!directory.ok()) {
     return directory.status();
   }

@@ -71,6 +71,20 @@ Result<std::unique_ptr<StateDirectory>> StateDirectory::Open(FileSystem& fs, std
   return directory;
 }
 
+Status StateDirectory::Retire(FileSystem& fs, const std::string& path,
+                              const DirectoryIdentity& identity) {
+  Result<std::string> bytes = ReadWhole(fs, JoinPath(path, kIdentityName), kMaxIdentityBytes);
+  if (!bytes.ok()) {
+    return bytes.status().sqlstate() == kErrFileMissing ? Status::Ok() : bytes.status();
+  }
+  Result<std::unique_ptr<StateDirectory>> open = Open(fs, path, identity, false);
+  if (!open.ok()) {
+    return open.status();
+  }
+  Status removed = fs.Remove(JoinPath(path, kIdentityName));
+  return removed.ok() ? fs.SyncDirectory(path) : removed;
+}
+
 Status StateDirectory::Check(bool adopt_moved) {
   Result<uint64_t> number = fs_.DirectoryNumber(path_);
   if (!number.ok()) {

@@ -39,6 +39,10 @@ class StateDirectory {
                                                       const DirectoryIdentity& identity,
                                                       bool adopt_moved);
 
+  // The log has moved to another directory: this one, checked like Open() does, loses its identity
+  // and is refused from now on. Nothing to do when that has happened already.
+  static Status Retire(FileSystem& fs, const std::string& path, const DirectoryIdentity& identity);
+
   const std::string& path() const { return path_; }
   FileSystem& fs() const { return fs_; }
   const DirectoryIdentity& identity() const { return identity_; }

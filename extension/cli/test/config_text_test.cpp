@@ -34,6 +34,20 @@ TEST(QuoteSetting, DoublesQuotesAndBackslashes) {
   EXPECT_EQ(QuoteSetting("it's \\ so"), "'it''s \\\\ so'");
 }
 
+TEST(MoveInBlock, MovesPathsOfTheBlockAlone) {
+  const std::string outside = "data_directory = '/a/b'\n";
+  const std::string text =
+      outside + SetBlock("",
+                         {"state = '/a/b'", "key = '/a/b/pki/k''y'", "x = '/a/bc'", "y = '/z/a/b'"},
+                         BlockPlace::kBottom);
+  const std::string moved =
+      outside +
+      SetBlock("", {"state = '/c''s'", "key = '/c''s/pki/k''y'", "x = '/a/bc'", "y = '/z/a/b'"},
+               BlockPlace::kBottom);
+  EXPECT_EQ(MoveInBlock(text, "/a/b", "/c's"), moved);
+  EXPECT_EQ(MoveInBlock(moved, "/a/b", "/c's"), moved);
+}
+
 TEST(RemoveSetting, MatchesTheWholeNameInAnyCase) {
   std::string text = "port = 1\n PORT 2\nportal = 3\n#port = 4\n";
   EXPECT_TRUE(RemoveSetting(text, "port"));

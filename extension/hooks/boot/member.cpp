@@ -12,6 +12,7 @@
 
 #include "extension/identity/files.h"
 #include "extension/identity/force_order.h"
+#include "extension/identity/move_order.h"
 
 namespace pgquorum::boot {
 
@@ -85,6 +86,16 @@ Membership InterruptedRepair(const std::string& data_directory, std::string_view
   return membership;
 }
 
+// What the order in `file` says when it is there. A file that cannot be read counts.
+template <typename Order>
+std::optional<std::string> WhyOrdered(const std::string& file, std::string (*why)(const Order&)) {
+  if (!FileExists(file)) {
+    return std::nullopt;
+  }
+  Result<Order> order = identity::Load<Order>(file);
+  return order.ok() ? why(order.value()) : TextOf(order.status());
+}
+
 Membership CheckMarker(const identity::Marker& marker, std::string_view state_setting,
                        uint64_t system_identifier) {
   const std::string& state = marker.state_directory;
@@ -109,6 +120,10 @@ Membership CheckMarker(const identity::Marker& marker, std::string_view state_se
   if (id.system_identifier != system_identifier) {
     return Closed("the data directory has system identifier " + std::to_string(system_identifier) +
                   ", the state directory expects " + std::to_string(id.system_identifier));
+  }
+  if (std::optional<std::string> why =
+          WhyOrdered(state + "/" + identity::kMovingFile, identity::WhyMoving)) {
+    return Closed(*why);
   }
   Membership membership;
   membership.kind = Membership::Kind::kMember;
@@ -171,12 +186,7 @@ std::optional<std::string> FindUnfinishedRepair(const std::string& data_director
 }
 
 std::optional<std::string> WhyShutOut(const std::string& state_directory) {
-  const std::string file = state_directory + "/" + identity::kShutOutFile;
-  if (!FileExists(file)) {
-    return std::nullopt;
-  }
-  Result<identity::ForceOrder> order = identity::Load<identity::ForceOrder>(file);
-  return order.ok() ? identity::WhyShutOut(order.value()) : TextOf(order.status());
+  return WhyOrdered(state_directory + "/" + identity::kShutOutFile, identity::WhyShutOut);
 }
 
 Status SaveNodeFiles(const std::string& data_directory, const std::string& state_directory) {

@@ -443,6 +443,19 @@ TEST_F(LogStoreTest, RefusesForeignCopiedLockedAndEmptiedDirectories) {
   EXPECT_EQ(OpenStore(fs()).status().sqlstate(), kErrDamaged);
 }
 
+TEST_F(LogStoreTest, ARetiredDirectoryIsRefused) {
+  Open();
+  Fill(1, 3, 1);
+  EXPECT_EQ(StateDirectory::Retire(fs(), kDir, {kCluster, kNode}).sqlstate(), kErrInUse);
+  store_.reset();
+  EXPECT_EQ(StateDirectory::Retire(fs(), kDir, {kCluster, NodeId(8)}).sqlstate(), kErrForeign);
+  ASSERT_OK(StateDirectory::Retire(fs(), kDir, {kCluster, kNode}));
+  EXPECT_EQ(OpenStore(fs()).status().sqlstate(), kErrDamaged);
+  EXPECT_EQ(StateDirectory::Open(fs(), kDir, {kCluster, kNode}, true).status().sqlstate(),
+            kErrDamaged);
+  ASSERT_OK(StateDirectory::Retire(fs(), kDir, {kCluster, kNode}));
+}
+
 TEST_F(LogStoreTest, RefusesALogWithoutIdentity) {
   Open();
   Fill(1, 3, 1);

@@ -2,6 +2,7 @@
 """A cluster by hand, as the README says, and what the command line says about it."""
 import json
 import pathlib
+import shutil
 
 from pgquorum_tap import main, wait_for
 from pgquorum_tap.cluster import bindir, pgquorum, run
@@ -58,6 +59,31 @@ def three_nodes_by_hand(test):
     assert stopped.returncode == 1 and "no server runs" in stopped.stderr, stopped.stderr
     wait_for(lambda: not status(first)["healthy"], "the stopped node is seen")
     assert pgquorum("cluster", "status", "--data", first, check=False).returncode == 3
+    a_state_directory_moves(base, first)
+
+
+def a_state_directory_moves(base, first):
+    """Of the third node, which is stopped; it comes back with its vote and its log."""
+    data, old, new = base / "node3", base / "node3.pgquorum", base / "elsewhere"
+
+    def move(node, to, *more, check=True):
+        return pgquorum("node", "move-state", "--data", base / node, "--to", to, *more, check=check)
+    new.mkdir(mode=0o755)
+    shutil.chown(new, data.owner(), data.group())
+    for node, to, code, words in (("node2", new, 1, "runs (process"), ("node3", base / "node1", 1, "not empty"),
+                                  ("node3", data / "state", 2, "outside of the data directory")):
+        refused = move(node, to, check=False)
+        assert refused.returncode == code and words in refused.stderr, refused
+        assert not (data / "state").exists() and not any(new.iterdir())
+    before = {path.relative_to(old) for path in old.rglob("*")}
+    done = json.loads(move("node3", new, "--json").stdout)
+    assert (done["outcome"], done["state_directory"], done["from"]) == ("moved", str(new), str(old)), done
+    assert {path.relative_to(new) for path in new.rglob("*")} == before
+    assert new.stat().st_mode & 0o077 == 0 and (not old.exists() or not any(old.iterdir()))
+    assert json.loads(move("node3", new, "--json").stdout)["outcome"] == "there already"
+    pgquorum("node", "start", "--data", data)
+    wait_for(lambda: status(first)["healthy"], "the moved node is back")
+    assert not old.exists() or not any(old.iterdir()), "nothing is written to the old place any more"
 
 
 def a_join_that_cannot_be_is_refused(test):

@@ -11,6 +11,7 @@
 #include "base/test/scratch.h"
 #include "extension/identity/files.h"
 #include "extension/identity/force_order.h"
+#include "extension/identity/move_order.h"
 
 namespace pgquorum::boot {
 namespace {
@@ -51,6 +52,16 @@ class MemberTest : public testing::Test {
   std::string state_ = root_ + "/state";
   identity::NodeIdentity identity_;
 };
+
+TEST_F(MemberTest, IsClosedWhileItsStateIsMoved) {
+  const identity::MoveOrder order{9, 1, state_, root_ + "/elsewhere"};
+  ASSERT_TRUE(identity::Save(state_ + "/moving", order).ok());
+  ExpectClosed(Find(), "being moved from \"" + state_ + "\" to \"" + root_ + "/elsewhere\"");
+  ASSERT_TRUE(identity::WriteFileDurably(state_ + "/moving", "rubbish").ok());
+  EXPECT_EQ(Find().kind, Membership::Kind::kClosed);
+  fs::remove(state_ + "/moving");
+  EXPECT_EQ(Find().kind, Membership::Kind::kMember);
+}
 
 TEST_F(MemberTest, TheMarkerDecides) {
   EXPECT_EQ(Find().kind, Membership::Kind::kMember);
