@@ -62,7 +62,12 @@ FrameStream::FrameStream(int fd, SslHandle ssl, uint64_t max_queued_bytes, uint6
     : fd_(fd),
       ssl_(std::move(ssl)),
       max_queued_bytes_(max_queued_bytes),
-      max_frame_bytes_(max_frame_bytes) {}
+      max_frame_bytes_(max_frame_bytes) {
+  if (ssl_) {
+    // A record in one system call instead of two: its header is not read alone.
+    SSL_set_read_ahead(ssl_.get(), 1);
+  }
+}
 
 FrameStream::~FrameStream() {
   Stop();
@@ -213,8 +218,16 @@ void FrameStream::NoteSslError(int error) {
   ERR_clear_error();
 }
 
-// Everything that has arrived. TLS keeps bytes of its own that no poll() tells of, so it is read
-// until nothing comes; a plain socket only until it gave less than there was room for.
+// TLS keeps bytes of its own, of which no poll() tells.
+bool FrameStream::Buffered() const {
+  if (!ssl_) {
+    return false;
+  }
+  std::lock_guard lock(mutex_);
+  return SSL_has_pending(ssl_.get()) == 1;
+}
+
+// Everything that has arrived: until the connection gave less than there was room for.
 bool FrameStream::Receive() {
   while (true) {
     std::size_t room = input_.size() - input_end_;
@@ -226,7 +239,7 @@ bool FrameStream::Receive() {
     if (!Deliver()) {
       return false;
     }
-    if (n == 0 || (!ssl_ && static_cast<std::size_t>(n) < room)) {
+    if (n == 0 || (static_cast<std::size_t>(n) < room && !Buffered())) {
       return true;
     }
   }

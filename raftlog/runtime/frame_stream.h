@@ -66,6 +66,7 @@ class FrameStream {
  private:
   void Loop();
   bool Receive();
+  bool Buffered() const;
   std::optional<std::size_t> Complete() const;
   bool Deliver();
   bool Flush();
