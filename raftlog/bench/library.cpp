@@ -6,11 +6,10 @@
 
 #include <atomic>
 #include <filesystem>
-#include <functional>
 #include <memory>
-#include <thread>
 
 #include "base/check.h"
+#include "raftlog/bench/host_load.h"
 #include "raftlog/bench/net.h"
 #include "raftlog/bench/tls.h"
 #include "raftlog/runtime/frame_stream.h"
@@ -20,15 +19,6 @@
 
 namespace pgquorum::raft::bench {
 namespace {
-
-constexpr uint32_t kSpareSegments = 3;
-
-class NullMachine : public StateMachine {
- public:
-  std::string Apply(const Entry&) override { return {}; }
-  std::string Snapshot() override { return {}; }
-  Status Restore(const SnapshotMeta&, std::string_view) override { return Status::Ok(); }
-};
 
 constexpr uint64_t kMaxQueuedBytes = uint64_t{64} << 20;
 
@@ -80,30 +70,9 @@ class MeshTransport : public Transport {
 };
 
 HostOptions OptionsFor(const std::string& directory, int node) {
-  HostOptions options;
-  options.raft.id = NodeId(static_cast<uint64_t>(node) + 1);
-  options.raft.seed = options.raft.id.value();
-  // Nobody but the first node may campaign, however busy the machine is.
-  options.raft.election_ticks = node == 0 ? 100 : 2000;
-  options.raft.heartbeat_ticks = 10;
-  options.stall_ticks = 1000;
-  options.cluster_id = 1;
-  options.directory = directory + "/raft" + std::to_string(node);
-  options.bootstrap = Configuration();
-  options.bootstrap->voters = {NodeId(1), NodeId(2), NodeId(3)};
-  options.log.spare_segments = kSpareSegments;
+  HostOptions options = BenchOptions(directory, node);
   options.write_on_receive = true;  // a stream's thread serves one peer
   return options;
-}
-
-bool HasSpares(const Host& host) {
-  return host.GetStatus().log.segments_made > kSpareSegments;
-}
-
-void Await(const std::function<bool()>& condition) {
-  while (!condition()) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));  // published by ticks only
-  }
 }
 
 // Writes a byte to `ready` when its start-up work is done.
@@ -147,17 +116,6 @@ Measured MeasureLibrary(const std::string& directory, int clients, double second
   Host host(std::move(options), transport, machine, {});
   PGQUORUM_CHECK(host.Start().ok());
   transport.Attach(host);
-  std::vector<std::atomic<uint32_t>> done(static_cast<std::size_t>(clients));
-  auto commit = [&](int client, const std::string& data) {
-    std::atomic<uint32_t>& mine = done[static_cast<std::size_t>(client)];
-    uint32_t before = mine.load();
-    host.Propose(data, [&mine](Status status, Index, std::string) {
-      PGQUORUM_CHECK(status.ok());
-      mine.fetch_add(1);
-      mine.notify_one();
-    });
-    mine.wait(before);
-  };
   host.Campaign();
   // Spare segments are start-up work and as much disk as many commits: on all nodes.
   Await([&host] { return host.GetStatus().role == Role::kLeader && HasSpares(host); });
@@ -165,7 +123,7 @@ Measured MeasureLibrary(const std::string& directory, int clients, double second
     char byte = 0;
     PGQUORUM_CHECK(::read(ready[0], &byte, 1) == 1);
   }
-  Measured measured = Drive(clients, seconds, payload, children, commit);
+  Measured measured = DriveHost(host, clients, seconds, payload, children);
   host.Stop();
   transport.Stop();
   for (pid_t child : children) {

@@ -40,12 +40,13 @@ struct Arguments {
   bool resources = true;
   std::string etcd = "/usr/bin/etcd";
   std::string etcd_load;  // the program that measures it; empty: do not
+  std::string raft_load;  // the one that measures the product's transport; empty: do not
 };
 
 const char kUsage[] =
     "usage: raft_bench [--directory=D] [--rounds=N] [--seconds=S] [--budget=S] [--payload=B]\n"
     "                  [--no-gather] [--no-tls] [--no-resources] [--etcd=PATH] "
-    "[--etcd-load=PATH]\n";
+    "[--etcd-load=PATH] [--raft-load=PATH]\n";
 
 std::optional<Arguments> Parse(int argc, char** argv) {
   Arguments a;
@@ -61,6 +62,7 @@ std::optional<Arguments> Parse(int argc, char** argv) {
       {"--no-resources", [&](const std::string&) { a.resources = false; }},
       {"--etcd", [&](const std::string& v) { a.etcd = v; }},
       {"--etcd-load", [&](const std::string& v) { a.etcd_load = v; }},
+      {"--raft-load", [&](const std::string& v) { a.raft_load = v; }},
   };
   for (int i = 1; i < argc; ++i) {
     std::string text = argv[i];
@@ -99,9 +101,10 @@ std::optional<Value> InChild(const std::function<Value()>& measure) {
   return whole ? std::optional(value) : std::nullopt;
 }
 
-enum class What { kFloor, kLibrary, kLibraryTls, kEtcd };
-constexpr What kAll[] = {What::kFloor, What::kLibrary, What::kLibraryTls, What::kEtcd};
-constexpr int kClients[] = {1, 64};
+enum class What { kFloor, kLibrary, kLibraryTls, kProduct, kProductTls, kEtcd };
+constexpr What kAll[] = {What::kFloor,   What::kLibrary,    What::kLibraryTls,
+                         What::kProduct, What::kProductTls, What::kEtcd};
+const std::vector<int> kClients = {1, 64};
 
 const char* NameOf(What what) {
   switch (what) {
@@ -111,6 +114,10 @@ const char* NameOf(What what) {
       return "library";
     case What::kLibraryTls:
       return "library, TLS 1.3";
+    case What::kProduct:
+      return "product's transport";
+    case What::kProductTls:
+      return "product's transport, TLS 1.3";
     case What::kEtcd:
       return "etcd";
   }
@@ -174,14 +181,7 @@ class Bench {
         });
       }
     }
-    if (HaveEtcd()) {
-      auto etcd = MeasureEtcd(a_.etcd_load, a_.etcd, directory_, a_.seconds, a_.payload);
-      for (int clients : kClients) {
-        if (etcd) {
-          round[{What::kEtcd, clients}] = etcd->at(clients);
-        }
-      }
-    }
+    whole = MeasurePrograms(round) && whole;
     if (!whole) {
       std::printf("round %d: a measurement failed (does not count)\n", number);
       return;
@@ -196,6 +196,40 @@ class Bench {
     if (counts) {
       counted_.push_back(std::move(round));
     }
+  }
+
+  // Where one failed, its rows are missing; without ours the round does not count.
+  bool MeasurePrograms(Round& round) const {
+    const std::string seconds = std::to_string(a_.seconds);
+    const std::string payload = std::to_string(a_.payload);
+    bool whole = true;
+    auto measure = [&](What what, std::vector<std::string> command) {
+      command.insert(command.end(), {directory_, seconds, payload});
+      for (int clients : kClients) {
+        command.push_back(std::to_string(clients));
+      }
+      auto measured = MeasureProgram(std::move(command), kClients);
+      whole = whole && measured;
+      for (int clients : kClients) {
+        if (measured) {
+          round[{what, clients}] = measured->at(clients);
+        }
+      }
+    };
+    if (!a_.raft_load.empty()) {
+      measure(What::kProduct, {a_.raft_load, "plain"});
+      if (a_.tls) {
+        measure(What::kProductTls, {a_.raft_load, "tls"});
+      }
+    }
+    const bool ours_whole = whole;
+    if (HaveEtcd()) {
+      measure(What::kEtcd, {a_.etcd_load, a_.etcd});
+      if (whole != ours_whole) {
+        std::printf("etcd could not be measured\n");
+      }
+    }
+    return ours_whole;
   }
 
   bool HaveEtcd() const { return !a_.etcd_load.empty() && ::access(a_.etcd.c_str(), X_OK) == 0; }
@@ -258,9 +292,16 @@ class Bench {
       most("p99 x floor", ours.p99_us / floor.p99_us, 1.5);
       if (auto etcd = MedianOf(rounds, What::kEtcd, clients)) {
         least("rate x etcd", ours.rate / etcd->rate, 2.5);
+      } else {
+        std::printf("| rate x etcd | %d | not measured: %s | >= 2.50 | NO |\n", clients,
+                    HaveEtcd() ? "it failed" : "no etcd here (Debian: etcd-server)");
       }
       if (auto tls = MedianOf(rounds, What::kLibraryTls, clients)) {
         least("rate with TLS x without", tls->rate / ours.rate, 0.85);
+      }
+      auto product = MedianOf(rounds, What::kProduct, clients);
+      if (auto tls = MedianOf(rounds, What::kProductTls, clients); tls && product) {
+        least("the same, product's transport", tls->rate / product->rate, 0.85);
       }
     }
   }

@@ -14,14 +14,15 @@
 
 namespace pgquorum::raft::bench {
 
-std::optional<std::map<int, Measured>> MeasureEtcd(const std::string& program,
-                                                   const std::string& etcd,
-                                                   const std::string& directory, double seconds,
-                                                   std::size_t payload) {
+std::optional<std::map<int, Measured>> MeasureProgram(std::vector<std::string> command,
+                                                      const std::vector<int>& clients) {
   std::array<int, 2> ends{};
   PGQUORUM_CHECK(::pipe(ends.data()) == 0);
-  std::string seconds_text = std::to_string(seconds);
-  std::string payload_text = std::to_string(payload);
+  std::vector<char*> words;
+  for (std::string& word : command) {
+    words.push_back(word.data());
+  }
+  words.push_back(nullptr);
   pid_t child = ::fork();
   PGQUORUM_CHECK(child >= 0);
   if (child == 0) {
@@ -29,8 +30,7 @@ std::optional<std::map<int, Measured>> MeasureEtcd(const std::string& program,
     ::dup2(ends[1], 1);
     ::close(ends[0]);
     ::close(ends[1]);
-    ::execl(program.c_str(), program.c_str(), etcd.c_str(), directory.c_str(), seconds_text.c_str(),
-            payload_text.c_str(), "1", "64", nullptr);
+    ::execv(words[0], words.data());
     ::_exit(127);
   }
   ::close(ends[1]);
@@ -47,12 +47,21 @@ std::optional<std::map<int, Measured>> MeasureEtcd(const std::string& program,
   }
   std::map<int, Measured> measured;
   std::istringstream lines(output);
-  int clients = 0;
-  Measured m;
-  while (lines >> clients >> m.rate >> m.p50_us >> m.p99_us) {
-    measured[clients] = m;
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream numbers(line);
+    int count = 0;
+    Measured m;
+    if (numbers >> count >> m.rate >> m.p50_us >> m.p99_us) {
+      numbers >> m.each.cpu_us >> m.each.switches;
+      measured[count] = m;
+    }
   }
-  return measured.size() == 2 ? std::optional(measured) : std::nullopt;
+  for (int count : clients) {
+    if (!measured.contains(count)) {
+      return std::nullopt;
+    }
+  }
+  return measured;
 }
 
 }  // namespace pgquorum::raft::bench

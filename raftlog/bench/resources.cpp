@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/check.h"
+#include "raftlog/bench/host_load.h"
 #include "raftlog/bench/net.h"
 #include "raftlog/runtime/host.h"
 #include "raftlog/runtime/loopback.h"
@@ -21,13 +22,6 @@ namespace {
 
 constexpr std::size_t kPayload = 256;
 constexpr uint64_t kMemoryEntries = 100'000;
-
-class NullMachine : public StateMachine {
- public:
-  std::string Apply(const Entry&) override { return {}; }
-  std::string Snapshot() override { return {}; }
-  Status Restore(const SnapshotMeta&, std::string_view) override { return Status::Ok(); }
-};
 
 double ResidentMiB() {
   std::ifstream statm("/proc/self/statm");
