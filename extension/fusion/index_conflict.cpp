@@ -3,6 +3,7 @@
 // PostgreSQL's executor prepares the unique indexes of such a statement when the first row comes,
 // and knows btree only. Here they are opened before that, and prepared the same way.
 #include "extension/fusion/index_am.h"
+#include "extension/fusion/statements.h"
 #include "extension/fusion/table_am.h"
 
 extern "C" {
@@ -11,6 +12,7 @@ extern "C" {
 #include "catalog/pg_inherits.h"
 #include "executor/executor.h"
 #include "nodes/plannodes.h"
+#include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 }
@@ -54,22 +56,21 @@ void PrepareTable(ResultRelInfo* target) {
   }
 }
 
-// The executor opens the indexes of a partition by itself, when it meets the first row for it.
-void RefuseFusionPartitions(Relation parent) {
+// The executor opens the indexes of a partition by itself, when it meets the first row for it, and
+// prepares them if they look like btrees. What this statement locks already, nobody makes the
+// executor read anew then.
+void PreparePartitions(Relation parent) {
   ListCell* cell;
-  foreach (cell, find_all_inheritors(RelationGetRelid(parent), NoLock, nullptr)) {
+  foreach (cell, find_all_inheritors(RelationGetRelid(parent), RowExclusiveLock, nullptr)) {
     Relation rel = RelationIdGetRelation(lfirst_oid(cell));
-    bool fusion = RelationIsValid(rel) && IsFusionTable(rel) && rel->rd_rel->relhasindex;
+    List* indexes = RelationIsValid(rel) && IsFusionTable(rel) ? RelationGetIndexList(rel) : NIL;
     if (RelationIsValid(rel)) {
       RelationClose(rel);
     }
-    if (fusion) {
-      ereport(ERROR,
-              (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-               errmsg("ON CONFLICT is not supported for partitioned tables with fusion partitions"),
-               errdetail("Partition \"%s\" of \"%s\" is a fusion table.",
-                         get_rel_name(lfirst_oid(cell)), RelationGetRelationName(parent)),
-               errhint("Insert into the partition itself.")));
+    ListCell* index;
+    foreach (index, indexes) {
+      LockRelationOid(lfirst_oid(index), RowExclusiveLock);
+      ShowIndexAsBtree(lfirst_oid(index));
     }
   }
 }
@@ -82,7 +83,7 @@ void PrepareStatement(ModifyTableState* state) {
     ResultRelInfo* target = &state->resultRelInfo[i];
     Relation rel = target->ri_RelationDesc;
     if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) {
-      RefuseFusionPartitions(rel);
+      PreparePartitions(rel);
     } else if (IsFusionTable(rel)) {
       PrepareTable(target);
     }

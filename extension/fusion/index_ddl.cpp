@@ -188,6 +188,9 @@ void DescribeIndexes(RelOptInfo* info) {
       double known = index->rd_rel->reltuples;
       described->pages = shape.blocks;
       described->tree_height = static_cast<int>(shape.level);
+      if (described->relam == BTREE_AM_OID) {  // statements.h
+        described->relam = get_index_am_oid(kIndexAmName, false);
+      }
       described->tuples =
           described->indpred == NIL || known < 0 || known > info->tuples ? info->tuples : known;
     }

@@ -1,6 +1,8 @@
 // Scans of an index. What the scan keys mean (redundant ones, arrays, when a scan in order may
 // stop) is decided by PostgreSQL's own B-tree code, which works on scan keys and index tuples
 // alone.
+#include <algorithm>
+
 #include "cachefusion/index/index_scan.h"
 
 #include "extension/fusion/index_am.h"
@@ -10,6 +12,7 @@ extern "C" {
 #include "access/nbtree.h"
 #include "access/relscan.h"
 #include "miscadmin.h"
+#include "nodes/tidbitmap.h"
 #include "pgstat.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -49,6 +52,7 @@ IndexScanDesc BeginScan(Relation index, int key_count, int order_count) {
   Engine& engine = Use();
   FindComparisons(index);
   IndexScanDesc scan = RelationGetIndexScan(index, key_count, order_count);
+  scan->xs_itupdesc = RelationGetDescr(index);
   MemoryContext context =
       AllocSetContextCreate(CurrentMemoryContext, "fusion index scan", ALLOCSET_SMALL_SIZES);
   auto* walk = static_cast<IndexWalk*>(MemoryContextAllocZero(context, sizeof(IndexWalk)));
@@ -203,12 +207,21 @@ bool First(IndexScanDesc scan, bool forward) {
   return Step(scan, forward);
 }
 
-bool GetTuple(IndexScanDesc scan, ScanDirection direction) {
+// Whether the executor must compare the row with the keys: without a snapshot it may be another one
+// by now (cachefusion/index/README.md). Its comparison takes no null for equal, so where a null is
+// looked for (ON CONFLICT and NULLS NOT DISTINCT) the entry decides.
+bool NeedsRecheck(IndexScanDesc scan) {
+  if (scan->xs_snapshot != nullptr && IsMVCCSnapshot(scan->xs_snapshot)) {
+    return false;
+  }
+  return std::none_of(scan->keyData, scan->keyData + scan->numberOfKeys,
+                      [](const ScanKeyData& key) { return (key.sk_flags & SK_SEARCHNULL) != 0; });
+}
+
+bool NextEntry(IndexScanDesc scan, ScanDirection direction) {
   IndexWalk& walk = WalkOf(scan);
   bool forward = !ScanDirectionIsBackward(direction);
   Use();
-  // Without a snapshot the row may be another one by now: see cachefusion/index/README.md.
-  scan->xs_recheck = scan->xs_snapshot == nullptr || !IsMVCCSnapshot(scan->xs_snapshot);
   if (walk.placed && scan->kill_prior_tuple) {
     pg::Boundary([&] { walk.walk->scan.NoteGone(); });
   }
@@ -225,6 +238,31 @@ bool GetTuple(IndexScanDesc scan, ScanDirection direction) {
     walk.placed = false;
   } while (walk.keys.numArrayKeys != 0 && _bt_advance_array_keys(scan, direction));
   return false;
+}
+
+bool GetTuple(IndexScanDesc scan, ScanDirection direction) {
+  scan->xs_recheck = NeedsRecheck(scan);
+  bool found = NextEntry(scan, direction);
+  if (found && scan->xs_want_itup) {
+    // In the scan's copy of the page, which stays until the next call.
+    scan->xs_itup = TupleOf(WalkOf(scan).walk->scan.entry().key);
+  }
+  return found;
+}
+
+int64 GetBitmap(IndexScanDesc scan, TIDBitmap* bitmap) {
+  int64 found = 0;
+  while (NextEntry(scan, ForwardScanDirection)) {
+    tbm_add_tuples(bitmap, &scan->xs_heaptid, 1, false);
+    ++found;
+  }
+  return found;
+}
+
+// Every entry holds all columns. The executor looks at the row all the same, for no page of a
+// fusion table is known to be visible to everybody.
+bool CanReturn(Relation, int) {
+  return true;
 }
 
 void Mark(IndexScanDesc scan) {
@@ -256,6 +294,8 @@ void FillIndexScans(IndexAmRoutine& routine) {
   routine.ambeginscan = BeginScan;
   routine.amrescan = RescanIndex;
   routine.amgettuple = GetTuple;
+  routine.amgetbitmap = GetBitmap;
+  routine.amcanreturn = CanReturn;
   routine.amendscan = EndScan;
   routine.ammarkpos = Mark;
   routine.amrestrpos = RestoreMark;

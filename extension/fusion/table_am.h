@@ -8,6 +8,7 @@
 
 extern "C" {
 #include "access/tableam.h"
+#include "nodes/execnodes.h"
 #include "utils/rel.h"
 }
 
@@ -68,6 +69,9 @@ inline void SetTid(ItemPointer tid, RowAddress at) {
 }
 
 uint64_t TableBytes(Relation rel);
+// Bitmap scans would read ahead in a file of the server's own, which is empty: it cannot be done
+// behind the end of its first segment, so they do not read ahead.
+bool StopReadingAhead(PlanState* state, void* context);
 
 // ---- what fills the routine ---------------------------------------------------------------------
 void FillScans(TableAmRoutine& routine);    // table_scan.cpp

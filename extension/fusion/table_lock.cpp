@@ -175,6 +175,8 @@ TM_Result FailAs(Engine& engine, Relation rel, RowAddress at, const Touch& touch
   switch (touch.result) {
     case TouchResult::kOwnCommand:
       failure->cmax = touch.command;
+      // MERGE asks by it whether it was this transaction: the user's mistake.
+      failure->xmax = GetCurrentTransactionId();
       result = TM_SelfModified;
       break;
     case TouchResult::kRemoved:

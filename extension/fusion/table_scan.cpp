@@ -1,7 +1,9 @@
-// Reading tables: sequential scans in both directions, samples, single rows by address.
+// Reading tables: sequential scans in both directions, bitmaps, samples, single rows by address.
 //
 // A scan copies a page, decides once which of its versions it shows, and hands them out from the
 // copy: no pin and no latch is held between two calls.
+#include <algorithm>
+
 #include "extension/fusion/table_am.h"
 
 extern "C" {
@@ -11,6 +13,8 @@ extern "C" {
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/tidbitmap.h"
 #include "pgstat.h"
 #include "utils/snapmgr.h"
 }
@@ -80,7 +84,7 @@ void Load(TableScan& scan) {
   scan.count = pg::Boundary([&] { return LoadPage(engine, scan); });
 }
 
-void StoreShown(TableScan& scan, TupleTableSlot* slot) {
+void StoreOnly(TableScan& scan, TupleTableSlot* slot) {
   Relation rel = scan.base.rs_rd;
   SlotNumber number = scan.shown[scan.at];
   std::string_view version = VersionAt(scan.page, number);
@@ -88,7 +92,11 @@ void StoreShown(TableScan& scan, TupleTableSlot* slot) {
             RowAddress::Of(scan.block, number), &scan.tuple);
   ExecStoreHeapTuple(&scan.tuple, slot, false);
   slot->tts_tableOid = RelationGetRelid(rel);
-  pgstat_count_heap_getnext(rel);
+}
+
+void StoreShown(TableScan& scan, TupleTableSlot* slot) {
+  StoreOnly(scan, slot);
+  pgstat_count_heap_getnext(scan.base.rs_rd);
 }
 
 void Restart(TableScan& scan) {
@@ -248,6 +256,42 @@ bool SampleNextTuple(TableScanDesc desc, SampleScanState* state, TupleTableSlot*
   }
 }
 
+// ---- bitmaps ------------------------------------------------------------------------------------
+
+// A bitmap says which rows of a page to look at, or that it has forgotten which (lossy): then all.
+bool BitmapNextBlock(TableScanDesc desc, TBMIterateResult* wanted) {
+  TableScan& scan = *Scan(desc);
+  scan.block = wanted->blockno;
+  scan.at = -1;
+  scan.count = 0;
+  // Rows behind the end that the scan began with are younger than its snapshot.
+  if (scan.block >= scan.blocks) {
+    return false;
+  }
+  Load(scan);
+  if (wanted->ntuples >= 0) {
+    const OffsetNumber* first = &wanted->offsets[0];
+    const OffsetNumber* end = first + wanted->ntuples;
+    scan.count = static_cast<int>(
+        std::remove_if(
+            scan.shown, scan.shown + scan.count,
+            [&](SlotNumber slot) { return !std::binary_search(first, end, OffsetNumber{slot}); }) -
+        scan.shown);
+  }
+  return scan.count > 0;
+}
+
+bool BitmapNextTuple(TableScanDesc desc, TBMIterateResult*, TupleTableSlot* slot) {
+  TableScan& scan = *Scan(desc);
+  if (++scan.at >= scan.count) {
+    ExecClearTuple(slot);
+    return false;
+  }
+  StoreOnly(scan, slot);
+  pgstat_count_heap_fetch(desc->rs_rd);
+  return true;
+}
+
 // ---- single rows --------------------------------------------------------------------------------
 
 bool FetchRow(Relation rel, ItemPointer tid, SnapshotData* snapshot, TupleTableSlot* slot) {
@@ -307,6 +351,21 @@ const TupleTableSlotOps* SlotCallbacks(Relation) {
 
 }  // namespace
 
+bool StopReadingAhead(PlanState* state, void* context) {
+  if (state == nullptr) {
+    return false;
+  }
+  if (IsA(state, BitmapHeapScanState)) {
+    auto* scan = castNode(BitmapHeapScanState, state);
+    if (IsFusionTable(scan->ss.ss_currentRelation)) {
+      scan->prefetch_maximum = 0;
+    }
+  }
+  // PostgreSQL declares the function without its parameters.
+  auto* any = reinterpret_cast<void (*)()>(StopReadingAhead);
+  return planstate_tree_walker(state, reinterpret_cast<bool (*)()>(any), context);
+}
+
 void FillScans(TableAmRoutine& routine) {
   routine.slot_callbacks = SlotCallbacks;
   routine.scan_begin = Begin;
@@ -321,6 +380,8 @@ void FillScans(TableAmRoutine& routine) {
   routine.parallelscan_reinitialize = [](Relation, ParallelTableScanDesc) { RefuseParallel(); };
   routine.scan_analyze_next_block = AnalyzeNextBlock;
   routine.scan_analyze_next_tuple = AnalyzeNextTuple;
+  routine.scan_bitmap_next_block = BitmapNextBlock;
+  routine.scan_bitmap_next_tuple = BitmapNextTuple;
   routine.scan_sample_next_block = SampleNextBlock;
   routine.scan_sample_next_tuple = SampleNextTuple;
   routine.tuple_fetch_row_version = FetchRow;

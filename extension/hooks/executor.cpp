@@ -1,10 +1,12 @@
 // Dispatchers of ExecutorStart_hook and ExecutorFinish_hook.
 //
 // Order at the start: admission, fence, the snapshot's fusion commit number, the hook that was
-// there before, ON CONFLICT on fusion tables. Before the finish, which runs AFTER triggers: whether
-// rows of fusion tables and others may meet in a transaction.
+// there before, bitmap scans of and ON CONFLICT on fusion tables. Before the finish, which runs
+// AFTER triggers: whether rows of fusion tables and others may meet in a transaction.
 #include "extension/fusion/index_am.h"
+#include "extension/fusion/memory.h"
 #include "extension/fusion/mixed.h"
+#include "extension/fusion/table_am.h"
 #include "extension/fusion/transaction.h"
 #include "extension/pg/pg.h"
 
@@ -46,8 +48,11 @@ void OnStart(QueryDesc* query, int flags) {
   } else {
     standard_ExecutorStart(query, flags);
   }
-  if ((flags & EXEC_FLAG_EXPLAIN_ONLY) == 0 && Inserts(query)) {
-    fusion::server::PrepareConflictChecks(query);
+  if ((flags & EXEC_FLAG_EXPLAIN_ONLY) == 0 && fusion::server::Memory() != nullptr) {
+    fusion::server::StopReadingAhead(query->planstate, nullptr);
+    if (Inserts(query)) {
+      fusion::server::PrepareConflictChecks(query);
+    }
   }
 }
 

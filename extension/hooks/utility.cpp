@@ -6,6 +6,7 @@
 // sees them: they are fenced here.
 #include "extension/fusion/index_am.h"
 #include "extension/fusion/mixed.h"
+#include "extension/fusion/statements.h"
 #include "extension/fusion/transaction.h"
 #include "extension/pg/pg.h"
 
@@ -13,6 +14,7 @@ extern "C" {
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 }
 
 #include "extension/hooks/admission.h"
@@ -86,6 +88,19 @@ void EndPrepared(const Call& c) {
   commit_gate::EndCommit();
 }
 
+// The row stays in the cache until the end: who reads it anew gets another copy.
+void RebuildIndexes(const Call& c) {
+  HeapTuple method = fusion::server::NameBtree();
+  PG_TRY();
+  { Next(c); }
+  PG_FINALLY();
+  { fusion::server::NameFusionBtree(method); }
+  PG_END_TRY();
+  if (method != nullptr) {
+    ReleaseSysCache(method);
+  }
+}
+
 void OnUtility(PlannedStmt* statement, const char* query, bool read_only_tree,
                ProcessUtilityContext context, ParamListInfo params, QueryEnvironment* environment,
                DestReceiver* dest, QueryCompletion* completion) {
@@ -107,10 +122,13 @@ void OnUtility(PlannedStmt* statement, const char* query, bool read_only_tree,
     } else if (ActiveSnapshotSet()) {
       fusion::server::NoteSnapshot(GetActiveSnapshot());
     }
-    call.statement = fusion::server::SayBtree(statement);
+    call.statement = fusion::server::TemporaryAsHeap(fusion::server::SayBtree(statement));
+    fusion::server::ShowIndexesAsBtree(node);
   }
   if (EndsPrepared(node)) {
     EndPrepared(call);
+  } else if (fusion::server::RebuildsIndexes(node)) {
+    RebuildIndexes(call);
   } else {
     Next(call);
   }

@@ -74,8 +74,8 @@ SELECT count(*) FROM kinds WHERE a IS NULL;
 SELECT count(*) FROM kinds WHERE a IS NOT NULL;
 SELECT count(*) FROM kinds WHERE b LIKE 'A%';
 SELECT h, c FROM kinds WHERE h IS NULL ORDER BY h, c NULLS FIRST;
+SET enable_hashjoin = off; SET enable_nestloop = off; SET enable_bitmapscan = off;
 EXPLAIN (COSTS OFF) SELECT count(*) FROM kinds x JOIN kinds y ON x.c = y.c;
-SET enable_hashjoin = off; SET enable_nestloop = off;
 SELECT count(*) FROM kinds x JOIN kinds y USING (c);
 SELECT count(*) FROM account x JOIN kinds y ON x.id = y.a;
 RESET enable_hashjoin; RESET enable_nestloop;
@@ -182,7 +182,72 @@ CREATE INDEX ON parts (b);
 INSERT INTO parts SELECT i, 'p' || i FROM generate_series(0, 19) i;
 INSERT INTO parts VALUES (3);
 SELECT a FROM parts WHERE b = 'p13';
-INSERT INTO parts VALUES (3) ON CONFLICT DO NOTHING;
+INSERT INTO parts VALUES (3, 'new'), (13, 'new') ON CONFLICT DO NOTHING;
+INSERT INTO parts VALUES (3, 'new'), (13, 'new') ON CONFLICT (a) DO UPDATE SET b = excluded.b || ' for ' || parts.b RETURNING *;
+-- indexes that are there already are taken by constraints and attached to those of a partitioned table
+CREATE TABLE part3 (a int NOT NULL, b text) USING fusion;
+INSERT INTO part3 SELECT i, 'p' || i FROM generate_series(20, 29) i;
+CREATE UNIQUE INDEX part3_key ON part3 (a);
+CREATE INDEX part3_b ON part3 (b);
+ALTER TABLE part3 ADD CONSTRAINT part3_primary PRIMARY KEY USING INDEX part3_key;
+ALTER TABLE parts ATTACH PARTITION part3 FOR VALUES FROM (20) TO (30);
+CREATE INDEX whole ON ONLY parts (a, b);
+CREATE INDEX part1_whole ON part1 (a, b);
+CREATE INDEX part2_whole ON part2 (a, b);
+CREATE INDEX part3_whole ON part3 (a, b);
+ALTER INDEX whole ATTACH PARTITION part1_whole;
+ALTER INDEX whole ATTACH PARTITION part2_whole;
+ALTER INDEX whole ATTACH PARTITION part3_whole;
+CREATE INDEX again ON parts (a, b);
+SELECT inhparent::regclass, inhrelid::regclass, amname, indisvalid, indisprimary
+  FROM pg_inherits, pg_class c, pg_am m, pg_index i
+  WHERE inhrelid = c.oid AND c.relam = m.oid AND i.indexrelid = c.oid AND indrelid = 'part3'::regclass ORDER BY inhparent::regclass::text;
+INSERT INTO parts VALUES (23);
+INSERT INTO parts VALUES (23, 'late') ON CONFLICT (a) DO UPDATE SET b = excluded.b RETURNING *;
+-- column types that change under indexes
+CREATE TABLE typed (a int, b text) USING fusion;
+INSERT INTO typed SELECT i, i FROM generate_series(1, 100) i;
+CREATE INDEX typed_a ON typed (a DESC NULLS LAST) WHERE a > 10;
+CREATE INDEX typed_both ON typed (a, lower(b)) INCLUDE (b);
+ALTER TABLE typed ALTER a TYPE numeric USING a + 0.5;
+SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'typed'::regclass ORDER BY 1;
+SET enable_seqscan = off;
+SELECT a, b FROM typed WHERE a = 50.5;
+RESET enable_seqscan;
+-- bitmaps, exact and lossy
+SET enable_seqscan = off; SET enable_indexscan = off; SET enable_indexonlyscan = off; SET enable_bitmapscan = on;
+EXPLAIN (COSTS OFF) SELECT count(*) FROM account WHERE id BETWEEN 100 AND 199 OR owner = 'owner 1234';
+SELECT count(*) FROM account WHERE id BETWEEN 100 AND 199 OR owner = 'owner 1234';
+SET work_mem = '64kB';
+CREATE TABLE wide (a int, b text) USING fusion;
+INSERT INTO wide SELECT i, (SELECT string_agg(md5((i * 100 + j)::text), '') FROM generate_series(1, 60) j) FROM generate_series(1, 6000) i;
+CREATE INDEX ON wide (a);
+DELETE FROM wide WHERE a % 2 = 0;
+SELECT count(*), sum(a) FROM wide WHERE a > 0;
+DO $$ DECLARE plan json; BEGIN
+  EXECUTE 'EXPLAIN (ANALYZE, FORMAT json) SELECT sum(a) FROM wide WHERE a > 0' INTO plan;
+  RAISE NOTICE 'lossy: %', (plan->0->'Plan'->'Plans'->0->>'Lossy Heap Blocks')::int > 0;
+END $$;
+RESET work_mem; RESET enable_seqscan; RESET enable_indexscan; RESET enable_indexonlyscan; RESET enable_bitmapscan;
+-- a null that is equal to others
+CREATE TABLE equals (a int UNIQUE NULLS NOT DISTINCT, b text) USING fusion;
+INSERT INTO equals VALUES (NULL, 'first');
+INSERT INTO equals VALUES (NULL, 'second') ON CONFLICT DO NOTHING;
+INSERT INTO equals VALUES (NULL, 'third') ON CONFLICT (a) DO UPDATE SET b = excluded.b RETURNING *;
+-- twice in one command
+MERGE INTO equals USING (VALUES (1), (2)) v(x) ON a IS NULL WHEN MATCHED THEN UPDATE SET b = b || x;
+-- the default is of permanent tables
+SET default_table_access_method = fusion;
+CREATE TEMP TABLE t1 (a int PRIMARY KEY);
+CREATE TABLE pg_temp.t2 (a int);
+CREATE TEMP TABLE t3 AS SELECT 1 a;
+SELECT 1 a INTO TEMP t4;
+CREATE TEMP TABLE t5 (a int) PARTITION BY LIST (a);
+CREATE TEMP TABLE t6 PARTITION OF t5 DEFAULT;
+CREATE UNLOGGED TABLE t7 (a int);
+CREATE TEMP TABLE t8 (a int) USING fusion;
+SELECT relname, amname FROM pg_class c LEFT JOIN pg_am m ON relam = m.oid WHERE relname ~ '^t\d$' ORDER BY 1;
+RESET default_table_access_method;
 -- the check finds what is wrong: here functions that are not as immutable as they say
 SELECT * FROM system.fusion_check();
 CREATE FUNCTION moody(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN $1 + current_setting('moody.mood')::int; END $$;
@@ -206,5 +271,5 @@ ALTER TABLE heap SET ACCESS METHOD fusion;
 ALTER TABLE fresh SET ACCESS METHOD heap;
 CLUSTER account USING account_pkey;
 RESET ALL;
-DROP TABLE account, kinds, unlucky, uni, plain, fused, copied, fresh, parts, heap CASCADE;
+DROP TABLE account, kinds, unlucky, uni, plain, fused, copied, fresh, parts, heap, typed, wide, equals CASCADE;
 DROP FUNCTION failing CASCADE;
