@@ -175,7 +175,8 @@ Result<Touch> TableStore::Look(const PageGuard& guard, RowAddress address, RowLo
       return stamps.status();
     }
     if (!stamps.value().remover.none()) {  // a lock that does not conflict, or of a parent
-      if (way == Way::kChange && !visibility.Owns(holder)) {
+      // A version that goes takes no lock either: whoever removes the next one would not see it.
+      if ((way == Way::kChange || !OnlyLocked(header)) && !visibility.Owns(holder)) {
         return Touch{TouchResult::kWait, holder, {}, 0};
       }
       ask = true;

@@ -117,7 +117,8 @@ TM_Result Apply(Change& change, CommandId command, SnapshotData* crosscheck, boo
     return FailAs(engine, change.rel, change.at, Touch{TouchResult::kReplaced, TxWord(), Scn(), 0},
                   failure);
   }
-  RowWait waiting(change.rel, change.at, change.lock);
+  // For every lock, also one that would not conflict: the next version does not carry it.
+  RowWait waiting(change.rel, change.at, RowLock::kUpdate);
   for (;;) {
     Replaced done = Carry(engine, change, writer);
     if (done.touch.result == TouchResult::kOk) {

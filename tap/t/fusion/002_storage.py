@@ -118,6 +118,53 @@ def a_missing_or_foreign_directory_is_refused(test):
     assert server.value("SELECT a FROM t") == 1
 
 
+def waits_for_a_lock(server, connection):
+    wait_for(lambda: server.value(f"SELECT wait_event_type FROM pg_stat_activity WHERE pid = {connection.info.backend_pid}")
+             == "Lock", "the other session waits")
+
+
+def references_hold(server):
+    """A reference keeps its row from being removed, also when the row was changed beside the check of the reference."""
+    server.sql("CREATE TABLE parent (id int PRIMARY KEY, note text) USING fusion")
+    server.sql("CREATE TABLE child (parent int REFERENCES parent) USING fusion")
+    server.sql("INSERT INTO parent VALUES (1, ''), (2, '')")
+    one, two, three = transaction(server), transaction(server), transaction(server)
+    errors = []
+
+    def run(connection, statement):
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+            connection.commit()
+        except psycopg2.Error as error:
+            errors.append(error.pgcode)
+
+    # The row is changed, then removed, by a transaction that is running.
+    with one.cursor() as first:
+        first.execute("UPDATE parent SET note = 'changed' WHERE id = 1")
+        first.execute("DELETE FROM parent WHERE id = 1")
+        thread = threading.Thread(target=run, args=(two, "INSERT INTO child VALUES (1)"))
+        thread.start()
+        waits_for_a_lock(server, two)
+    one.commit()
+    thread.join()
+    assert errors == ["23503"], errors
+    two.rollback()
+    # Two references, the first of which ends; a change of the row waits for the second all the same.
+    with one.cursor() as first, two.cursor() as second:
+        first.execute("INSERT INTO child VALUES (2)")
+        second.execute("INSERT INTO child VALUES (2)")
+        one.rollback()
+        thread = threading.Thread(target=run, args=(three, "UPDATE parent SET note = 'changed' WHERE id = 2"))
+        thread.start()
+        waits_for_a_lock(server, three)
+    two.commit()
+    thread.join()
+    refused(server, "DELETE FROM parent WHERE id = 2", "violates foreign key constraint")
+    for connection in (one, two, three):
+        connection.close()
+
+
 def waits_end(test):
     """Row locks: waiting, NOWAIT, SKIP LOCKED, deadlocks, cancelled waits, and an owner that dies."""
     server = test.cluster(FusionServer, settings={"deadlock_timeout": "100ms"})
@@ -154,6 +201,7 @@ def waits_end(test):
     one.close()
     two.close()
     deadlock(server)
+    references_hold(server)
     # The owner's session ends: the row is free.
     owner = transaction(server)
     with owner.cursor() as cursor:
