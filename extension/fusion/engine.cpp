@@ -8,7 +8,6 @@
 #include "extension/fusion/storage_lock.h"
 
 extern "C" {
-#include "access/parallel.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -65,15 +64,6 @@ void RefuseStandby() {
          errmsg("fusion tables cannot be used on a standby"),
          errhint(
              "Use the primary; only the server that has the fusion storage open can read it.")));
-  }
-}
-
-void RefuseParallelWorker() {
-  if (IsParallelWorker()) {
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("a parallel worker cannot use fusion tables"),
-                    errhint("Mark the function that uses them PARALLEL UNSAFE, or set "
-                            "max_parallel_workers_per_gather to 0.")));
   }
 }
 
@@ -161,7 +151,6 @@ Engine& Use() {
   }
   if (memory->state.load(std::memory_order_acquire) != OpenState::kOpen || !g_attached) {
     RefuseStandby();
-    RefuseParallelWorker();
     AwaitOpen();
     if (!g_attached) {
       Attach();
@@ -172,8 +161,7 @@ Engine& Use() {
 
 Engine* UseIfOpen() {
   SharedMemory* memory = Memory();
-  if (memory == nullptr || memory->state.load(std::memory_order_acquire) != OpenState::kOpen ||
-      IsParallelWorker()) {
+  if (memory == nullptr || memory->state.load(std::memory_order_acquire) != OpenState::kOpen) {
     return nullptr;
   }
   MakeEngine();

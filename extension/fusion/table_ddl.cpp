@@ -71,6 +71,9 @@ uint32_t BlocksOf(Relation rel) {
   });
 }
 
+// The header and the first map come before the first page with rows.
+constexpr uint32_t kFirstRows = 2;
+
 uint64 SizeShown(Relation rel, ForkNumber fork) {
   return fork == MAIN_FORKNUM || fork == InvalidForkNumber
              ? uint64{std::min(BlocksOf(rel), kBlocksShown)} * kPageBytes
@@ -86,6 +89,10 @@ void EstimateSize(Relation rel, int32* widths, BlockNumber* pages, double* tuple
   if (blocks > kBlocksShown) {
     *tuples *= static_cast<double>(blocks) / *pages;
     *pages = blocks;
+  }
+  // A scan costs what the pages with rows do; of a small table they are the smaller part.
+  if (*pages == blocks && blocks > kFirstRows) {
+    *pages = blocks - kFirstRows;
   }
 }
 

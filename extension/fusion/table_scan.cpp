@@ -37,6 +37,8 @@ struct TableScan {
   SlotNumber shown[kMaxSlots];
   HeapTupleData tuple;
   char* page;  // kPageBytes
+  // In a parallel scan: which blocks are this process's.
+  ParallelBlockTableScanWorkerData mine;
 };
 
 TableScan* Scan(TableScanDesc scan) {
@@ -99,20 +101,25 @@ void StoreShown(TableScan& scan, TupleTableSlot* slot) {
   pgstat_count_heap_getnext(scan.base.rs_rd);
 }
 
+ParallelBlockTableScanDesc Shared(const TableScan& scan) {
+  return reinterpret_cast<ParallelBlockTableScanDesc>(scan.base.rs_parallel);
+}
+
 void Restart(TableScan& scan) {
-  scan.blocks = BlocksOf(Use(), scan.segment);
+  scan.blocks = Shared(scan) != nullptr ? Shared(scan)->phs_nblocks : BlocksOf(Use(), scan.segment);
   scan.begun = false;
 }
 
 TableScanDesc Begin(Relation rel, SnapshotData* snapshot, int nkeys, ScanKeyData*,
                     ParallelTableScanDesc parallel, uint32 flags) {
-  if (nkeys != 0 || parallel != nullptr) {
-    elog(ERROR, "fusion tables support neither scan keys nor parallel scans");
+  if (nkeys != 0) {
+    elog(ERROR, "fusion tables do not support scan keys");
   }
   auto* scan = static_cast<TableScan*>(palloc0(sizeof(TableScan)));
   scan->base.rs_rd = rel;
   scan->base.rs_snapshot = snapshot;
   scan->base.rs_flags = flags;
+  scan->base.rs_parallel = parallel;
   scan->page = static_cast<char*>(palloc(kPageBytes));
   scan->segment = SegmentOf(rel);
   // ANALYZE has no snapshot: it asks for each version's state.
@@ -140,8 +147,26 @@ void Rescan(TableScanDesc desc, ScanKeyData*, bool, bool, bool, bool) {
   pgstat_count_heap_scan(desc->rs_rd);
 }
 
+// To the next page that no other process of a parallel scan has; they go forward only.
+bool TurnShared(TableScan& scan) {
+  Relation rel = scan.base.rs_rd;
+  if (!scan.begun) {
+    scan.begun = true;
+    table_block_parallelscan_startblock_init(rel, &scan.mine, Shared(scan));
+  }
+  scan.block = table_block_parallelscan_nextpage(rel, &scan.mine, Shared(scan));
+  if (scan.block == InvalidBlockNumber) {
+    return false;
+  }
+  Load(scan);
+  return true;
+}
+
 // To the next page in the direction; false when there is none.
 bool Turn(TableScan& scan, bool forward) {
+  if (Shared(scan) != nullptr) {
+    return TurnShared(scan);
+  }
   if (!scan.begun) {
     scan.begun = true;
     scan.block = forward ? 0 : scan.blocks;
@@ -344,9 +369,14 @@ const TupleTableSlotOps* SlotCallbacks(Relation) {
   return &TTSOpsHeapTuple;
 }
 
-[[noreturn]] void RefuseParallel() {
-  elog(ERROR, "fusion tables do not support parallel scans");
-  pg_unreachable();
+// PostgreSQL deals out the blocks. How many there are it asks a file of its own, where a large
+// table seems smaller (table_ddl.cpp).
+Size InitializeParallel(Relation rel, ParallelTableScanDesc parallel) {
+  Size size = table_block_parallelscan_initialize(rel, parallel);
+  auto* shared = reinterpret_cast<ParallelBlockTableScanDesc>(parallel);
+  shared->phs_nblocks = BlocksOf(Use(), SegmentOf(rel));
+  shared->base.phs_syncscan = false;
+  return size;
 }
 
 }  // namespace
@@ -372,12 +402,9 @@ void FillScans(TableAmRoutine& routine) {
   routine.scan_end = End;
   routine.scan_rescan = Rescan;
   routine.scan_getnextslot = GetNext;
-  // The planner makes no parallel plans over fusion tables (hooks/planner.cpp).
-  routine.parallelscan_estimate = [](Relation) -> Size { RefuseParallel(); };
-  routine.parallelscan_initialize = [](Relation, ParallelTableScanDesc) -> Size {
-    RefuseParallel();
-  };
-  routine.parallelscan_reinitialize = [](Relation, ParallelTableScanDesc) { RefuseParallel(); };
+  routine.parallelscan_estimate = table_block_parallelscan_estimate;
+  routine.parallelscan_initialize = InitializeParallel;
+  routine.parallelscan_reinitialize = table_block_parallelscan_reinitialize;
   routine.scan_analyze_next_block = AnalyzeNextBlock;
   routine.scan_analyze_next_tuple = AnalyzeNextTuple;
   routine.scan_bitmap_next_block = BitmapNextBlock;

@@ -4,6 +4,7 @@
 #include "extension/fusion/segments.h"
 
 extern "C" {
+#include "access/parallel.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -54,9 +55,10 @@ void RefuseToWrite() {
                     errmsg("fusion tables do not support SERIALIZABLE transactions"),
                     errhint("Use REPEATABLE READ.")));
   }
-  if (IsInParallelMode()) {
+  // The leader may: CREATE TABLE AS fills its table from what the workers find.
+  if (IsParallelWorker()) {
     ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_STATE),
-                    errmsg("cannot change fusion tables during a parallel operation")));
+                    errmsg("cannot change fusion tables in a parallel worker")));
   }
 }
 

@@ -1,4 +1,4 @@
-// Dispatchers of ExecutorStart_hook and ExecutorFinish_hook.
+// Dispatchers of ExecutorStart_hook, ExecutorRun_hook and ExecutorFinish_hook.
 //
 // Order at the start: admission, fence, the snapshot's fusion commit number, the hook that was
 // there before, bitmap scans of and ON CONFLICT on fusion tables. Before the finish, which runs
@@ -25,6 +25,7 @@ namespace {
 
 ExecutorStart_hook_type g_next = nullptr;
 ExecutorFinish_hook_type g_next_finish = nullptr;
+ExecutorRun_hook_type g_next_run = nullptr;
 
 bool Writes(const QueryDesc* query) {
   return query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE ||
@@ -65,6 +66,20 @@ void OnFinish(QueryDesc* query) {
   }
 }
 
+// A parallel worker does not know which changes are this transaction's own. A query that is
+// executed again is run without workers: which of the two says so depends on the minor version.
+void OnRun(QueryDesc* query, ScanDirection direction, uint64 count, bool once) {
+  if (query->plannedstmt->parallelModeNeeded && fusion::server::HasChanges()) {
+    once = false;
+    query->already_executed = true;
+  }
+  if (g_next_run != nullptr) {
+    g_next_run(query, direction, count, once);
+  } else {
+    standard_ExecutorRun(query, direction, count, once);
+  }
+}
+
 }  // namespace
 
 void InstallExecutor() {
@@ -72,6 +87,8 @@ void InstallExecutor() {
   ExecutorFinish_hook = OnFinish;
   g_next = ExecutorStart_hook;
   ExecutorStart_hook = OnStart;
+  g_next_run = ExecutorRun_hook;
+  ExecutorRun_hook = OnRun;
 }
 
 }  // namespace pgquorum::hooks

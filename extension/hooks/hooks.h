@@ -7,7 +7,7 @@ namespace pgquorum::hooks {
 
 void InstallMemory();          // shmem_request_hook, shmem_startup_hook
 void InstallTransaction();     // transaction callbacks
-void InstallExecutor();        // ExecutorStart_hook, ExecutorFinish_hook
+void InstallExecutor();        // ExecutorStart_hook, ExecutorRun_hook, ExecutorFinish_hook
 void InstallUtility();         // ProcessUtility_hook
 void InstallPlanner();         // get_relation_info_hook
 void InstallObjectAccess();    // object_access_hook

@@ -1,8 +1,8 @@
 // Dispatcher of get_relation_info_hook.
 //
-// A query that reads a fusion table gets no parallel plan: a parallel worker knows neither the
-// transaction's words nor its snapshot's pages yet. And the planner learns the sizes of its
-// indexes.
+// A query of a transaction that has changed fusion tables gets no parallel plan: a worker does not
+// know the transaction's words (executor.cpp sees to plans that were made before). And the planner
+// learns the sizes of fusion indexes.
 #include "extension/fusion/index_am.h"
 #include "extension/fusion/table_am.h"
 #include "extension/pg/pg.h"
@@ -30,7 +30,9 @@ void OnRelation(PlannerInfo* root, Oid relation, bool inherits, RelOptInfo* info
     return;
   }
   if (fusion::server::IsFusionTable(rel)) {
-    root->glob->parallelModeOK = false;
+    if (fusion::server::HasChanges()) {
+      root->glob->parallelModeOK = false;
+    }
     fusion::server::DescribeIndexes(info);
   }
   RelationClose(rel);

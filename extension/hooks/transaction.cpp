@@ -39,8 +39,15 @@ void OnTransaction(XactEvent event, void*) {
       fusion::server::AfterAbort();
       commit_gate::AbortCommit();
       break;
+    // A parallel worker never commits by itself, but it has announced what it reads.
+    case XACT_EVENT_PARALLEL_COMMIT:
+      fusion::server::AfterCommit();
+      break;
+    case XACT_EVENT_PARALLEL_ABORT:
+      fusion::server::AfterAbort();
+      break;
     default:
-      break;  // parallel workers never commit by themselves
+      break;
   }
 }
 

@@ -108,11 +108,27 @@ SELECT reltuples FROM pg_class WHERE relname = 'account';
 VACUUM account;
 SELECT count(*) FROM account TABLESAMPLE bernoulli (100);
 SELECT xmin, xmax, tableoid::regclass FROM account LIMIT 1;
--- no parallel plans
+-- parallel plans, but not in a transaction that has changed fusion tables
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
+SET parallel_leader_participation = off;
 EXPLAIN (COSTS OFF) SELECT count(*) FROM account;
+SELECT count(*) AS accounts FROM account \gset
+SET plan_cache_mode = force_generic_plan;
+PREPARE counting AS SELECT count(*) - $1 AS difference FROM account;
+EXECUTE counting(:accounts);
+CREATE TABLE by_workers USING fusion AS SELECT id FROM account;
+SELECT count(*) - :accounts AS difference FROM by_workers;
+BEGIN;
+DELETE FROM by_workers;
+EXPLAIN (COSTS OFF) SELECT count(*) FROM account;
+EXECUTE counting(:accounts);
+DELETE FROM account;
+EXECUTE counting(0);
+ROLLBACK;
+EXECUTE counting(:accounts);
+DROP TABLE by_workers;
 RESET ALL;
 -- what there is not
 CREATE TEMP TABLE t (a int) USING fusion;
