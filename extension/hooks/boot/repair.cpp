@@ -9,9 +9,11 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <vector>
 
+#include "extension/hooks/boot/clone_spaces.h"
 #include "extension/hooks/boot/member.h"
 #include "extension/hooks/boot/program.h"
 #include "extension/identity/files.h"
@@ -250,66 +252,89 @@ Repair RunRewind(const RepairPaths& paths, Intent intent, void (*log)(const char
   return failed;
 }
 
+bool NoRoom(const Intent& intent) {
+  return intent.last_error.find("No space left on device") != std::string::npos;
+}
+
 // The copy is made beside the old content. When the disk cannot hold both, the next attempt gives
 // the old content up first.
-Status MakeRoom(const RepairPaths& paths, const Intent& intent) {
+Status MakeRoom(const RepairPaths& paths, const Intent& intent, const Spaces& spaces) {
+  Status cleared = ClearSpaces(paths.data_directory, spaces, NoRoom(intent));
+  if (!cleared.ok()) {
+    return cleared;
+  }
   std::error_code error;
   fs::remove_all(fs::path(paths.data_directory) / kCloneDirectory, error);
-  if (!error && intent.last_error.find("No space left on device") != std::string::npos) {
-    fs::remove_all(fs::path(paths.data_directory) / kOldDirectory, error);
-    if (!error) {
-      fs::remove_all(fs::path(paths.data_directory) / "base", error);
+  if (!error && NoRoom(intent)) {
+    for (const auto& entry :
+         fs::directory_iterator(fs::path(paths.data_directory) / kOldDirectory, error)) {
+      if (entry.path().filename() != "pg_tblspc") {  // it may be all that names the tablespaces
+        std::error_code ignored;
+        fs::remove_all(entry.path(), ignored);
+      }
     }
+    fs::remove_all(fs::path(paths.data_directory) / "base", error);
   }
   return error ? Status::Error("58030", "could not make room for a base backup: " + error.message())
                : Status::Ok();
 }
 
-// pg_basebackup writes a tablespace to the path that it has on the source, and only into an empty
-// directory. Here the old content is there, and must stay until the copy is complete.
-bool HasTablespaces(const RepairPaths& paths) {
-  std::error_code error;
-  fs::directory_iterator entries(paths.data_directory + "/pg_tblspc", error);
-  return !error && entries != fs::directory_iterator();
+ProgramResult CopySource(const RepairPaths& paths, const Intent& intent, const Spaces& spaces,
+                         void (*log)(const char*)) {
+  std::vector<std::string> words = {paths.bin_directory + "/pg_basebackup",
+                                    "--pgdata=" + paths.data_directory + "/" + kCloneDirectory,
+                                    "--dbname=" + SourceOf(intent),
+                                    "--checkpoint=fast",
+                                    "--wal-method=stream",
+                                    "--no-password",
+                                    "--no-sync"};
+  for (std::string& mapping : SpaceMappings(spaces)) {
+    words.push_back(std::move(mapping));
+  }
+  return RunProgram(words, log);
+}
+
+// The finished copy takes the old content's place.
+Status SwapIn(const RepairPaths& paths, const Intent& intent, const Spaces& spaces) {
+  Status status = SyncAll(paths.data_directory + "/" + kCloneDirectory);
+  if (status.ok()) {
+    status = identity::Save(IntentFile(paths), intent);
+  }
+  if (status.ok()) {
+    status = SwapInSpaces(paths.data_directory, spaces);
+  }
+  return status.ok() ? SwapInClone(paths.data_directory) : status;
 }
 
 Repair RunReclone(const RepairPaths& paths, Intent intent, void (*log)(const char*)) {
   // Touched only when the swap begins, unless the old content is given up for its space.
-  bool gives_up_old = intent.last_error.find("No space left on device") != std::string::npos;
-  intent.touched = intent.touched || gives_up_old;
+  intent.touched = intent.touched || NoRoom(intent);
+  const Spaces spaces = FindSpaces(paths.data_directory);
+  const std::string mark =
+      kSpaceMark + std::to_string(::getpid()) + "." + std::to_string(std::time(nullptr));
   Status status = identity::Save(IntentFile(paths), intent);
   if (status.ok()) {
-    status = MakeRoom(paths, intent);
+    status = MakeRoom(paths, intent, spaces);
   }
   RepairResult failure = intent.touched ? RepairResult::kUnfinished : RepairResult::kUntouched;
-  if (status.ok() && HasTablespaces(paths)) {
-    status = Status::Error("0A000",
-                           "a node with tablespaces cannot be cloned in place: make room at their "
-                           "paths and join the node anew (docs/troubleshooting.md)");
+  if (status.ok()) {
+    status = MarkSpaces(spaces, mark);
   }
   if (!status.ok()) {
     return Failed(paths, intent, failure, status.message());
   }
-  std::string clone = paths.data_directory + "/" + kCloneDirectory;
-  ProgramResult run = RunProgram(
-      {paths.bin_directory + "/pg_basebackup", "--pgdata=" + clone, "--dbname=" + SourceOf(intent),
-       "--checkpoint=fast", "--wal-method=stream", "--no-password", "--no-sync"},
-      log);
-  if (!run.success) {
-    Repair failed = Failed(paths, intent, failure, "pg_basebackup: " + Complaint(run));
+  ProgramResult run = CopySource(paths, intent, spaces, log);
+  status = CheckMarks(spaces, mark);
+  if (!run.success || !status.ok()) {
+    Repair failed = Failed(paths, intent, failure,
+                           run.success ? status.message() : "pg_basebackup: " + Complaint(run));
     if (run.stopped) {
       failed.result = RepairResult::kStopped;
     }
     return failed;
   }
   intent.touched = true;
-  status = SyncAll(clone);
-  if (status.ok()) {
-    status = identity::Save(IntentFile(paths), intent);
-  }
-  if (status.ok()) {
-    status = SwapInClone(paths.data_directory);
-  }
+  status = SwapIn(paths, intent, spaces);
   if (!status.ok()) {
     return Failed(paths, intent, RepairResult::kUnfinished, status.message());
   }

@@ -185,17 +185,89 @@ TEST_F(RepairTest, RecloneReplacesTheContentAndKeepsTheNode) {
   EXPECT_FALSE(Exists("/data/pgquorum.old"));
 }
 
-TEST_F(RepairTest, TablespacesForbidARecloneInPlace) {
-  Order(Intent::Kind::kReclone);
-  Program("pg_basebackup", kFakeBackup);
-  fs::create_directories(root_ + "/space");
-  fs::create_directories(root_ + "/data/pg_tblspc");
-  fs::create_directory_symlink(root_ + "/space", root_ + "/data/pg_tblspc/16384");
+// Writes one tablespace where the mapping says, or, without one, where the source has it.
+constexpr char kFakeSpaces[] = R"(
+old=$SPACE; new=$SPACE
+for a in "$@"; do case "$a" in --tablespace-mapping=*)
+  a=${a#--tablespace-mapping=}; old=${a%%=*}; new=${a#*=};; esac; done
+mkdir -p $new/PG_15_1/5; ln -s $new $d/pg_tblspc/16384
+)";
+
+class SpaceTest : public RepairTest {
+ protected:
+  void SetUp() override {
+    RepairTest::SetUp();
+    fs::create_directories(space_ + "/PG_15_1/4");
+    Write("/space/PG_15_1/4/1", "old");
+    fs::create_directory_symlink(space_, root_ + "/data/pg_tblspc/16384");
+    Order(Intent::Kind::kReclone);
+  }
+  void Backup(const std::string& more) {
+    Program("pg_basebackup", "SPACE=" + space_ + "\n" + kFakeBackup + kFakeSpaces + more);
+  }
+  void ExpectReplaced() {
+    Repair repair = AttemptRepair(paths_, nullptr);
+    ASSERT_EQ(repair.result, RepairResult::kDone) << repair.error;
+    EXPECT_EQ(fs::read_symlink(root_ + "/data/pg_tblspc/16384"), space_);
+    EXPECT_EQ(Read("/space/PG_15_1/5/2"), "new\n");
+    EXPECT_FALSE(Exists("/space/PG_15_1/4"));
+    EXPECT_FALSE(Exists("/space/pgquorum.clone"));
+    EXPECT_EQ(std::distance(fs::directory_iterator(space_), fs::directory_iterator()), 1);
+    EXPECT_EQ(std::distance(fs::directory_iterator(space_ + "/PG_15_1"), fs::directory_iterator()),
+              1);
+  }
+  const std::string space_ = root_ + "/space";
+};
+
+TEST_F(SpaceTest, RecloneReplacesTablespaces) {
+  // Until the copy is complete the old content is there.
+  Backup("test -e " + space_ + "/PG_15_1/4/1 || exit 1; echo new > $new/PG_15_1/5/2\n");
+  ExpectReplaced();
+}
+
+TEST_F(SpaceTest, AFailedCopyLeavesTheOldTablespaces) {
+  Backup("echo new > $new/PG_15_1/5/2; echo 'no more'; exit 1\n");
+  EXPECT_EQ(AttemptRepair(paths_, nullptr).result, RepairResult::kUntouched);
+  EXPECT_EQ(Read("/space/PG_15_1/4/1"), "old");
+  Backup("echo new > $new/PG_15_1/5/2\n");
+  ExpectReplaced();
+}
+
+TEST_F(SpaceTest, ADirectoryThatIsTheSourcesOwnIsLeftAlone) {
+  // What the source has there is what this node has there.
+  Backup("cp -r $old/PG_15_1 $new/\n");
   Repair repair = AttemptRepair(paths_, nullptr);
   EXPECT_EQ(repair.result, RepairResult::kUntouched);
-  EXPECT_NE(repair.error.find("tablespaces"), std::string::npos) << repair.error;
+  EXPECT_NE(repair.error.find("is the source's own"), std::string::npos) << repair.error;
+  EXPECT_EQ(Read("/space/PG_15_1/4/1"), "old");
   EXPECT_TRUE(Exists("/data/base/1"));
-  EXPECT_FALSE(Exists("/data/pgquorum.clone"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(space_ + "/PG_15_1"), fs::directory_iterator()),
+            1);
+}
+
+TEST_F(SpaceTest, AnInterruptedSwapOfTablespacesIsRepeated) {
+  Intent intent = Stored();
+  intent.touched = true;
+  ASSERT_TRUE(identity::Save(root_ + "/state/intent", intent).ok());
+  ASSERT_TRUE(SaveNodeFiles(paths_.data_directory, paths_.state_directory).ok());
+  // The links are aside, the old tablespace is gone, half of the new one is there.
+  fs::create_directory(root_ + "/data/pgquorum.old");
+  fs::rename(root_ + "/data/pg_tblspc", root_ + "/data/pgquorum.old/pg_tblspc");
+  fs::remove_all(space_ + "/PG_15_1");
+  fs::create_directories(space_ + "/pgquorum.clone/PG_15_1/6");
+  Backup("echo new > $new/PG_15_1/5/2\n");
+  ExpectReplaced();
+}
+
+// One that the source has got since lies where it has it; a killed attempt has left it half done.
+TEST_F(SpaceTest, ATablespaceThatIsNewHereIsCopiedToItsPath) {
+  fs::remove(root_ + "/data/pg_tblspc/16384");
+  fs::remove_all(space_);
+  Backup("echo new > $new/PG_15_1/5/2; kill -9 $$\n");
+  EXPECT_EQ(AttemptRepair(paths_, nullptr).result, RepairResult::kUntouched);
+  ASSERT_TRUE(Exists("/space/PG_15_1/5/2"));
+  Backup("test -e $new/PG_15_1/5/2 && exit 1; echo new > $new/PG_15_1/5/2\n");
+  ExpectReplaced();
 }
 
 TEST_F(RepairTest, RecloneKeepsALinkedWalDirectory) {
