@@ -175,6 +175,9 @@ enum class Admission : uint8_t {
   kDiverged = 3,  // its WAL is not part of this node's history
 };
 
+// Whether a changed parameter is in force only after a restart.
+enum class PendingRestart : uint8_t { kUnknown = 0, kNo = 1, kYes = 2 };
+
 struct MemberView {
   uint64_t raft_node_id;  // 0: the entry is unused
   Name name;
@@ -192,7 +195,7 @@ struct MemberView {
   uint8_t streaming;    // its receiver runs (reported by the member itself)
   uint8_t connected;    // this node has a live connection to it (1 for itself)
   uint8_t is_self;
-  uint8_t pending_restart;
+  PendingRestart pending_restart;
   Admission admission;
   uint32_t timeline;
   uint64_t boot_id;

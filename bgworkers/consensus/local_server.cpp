@@ -324,13 +324,14 @@ void LocalServer::RefreshList(const PostgresFacts& pg) {
     list_.in_force =
         mine && (pg.in_recovery || shmem::SyncGenerationInForce(list_.generation, list_.g == 0));
     if (list_.in_force) {
-      list_.confirm_after = pg.in_recovery ? Lsn() : pg.insert;
+      // Read now: what was released under the list of before may be above what was gathered.
+      list_.confirm_after = pg.in_recovery ? Lsn() : InsertedEnd();
       shmem::AcceptLists({list_text_});
     }
   }
   if (list_.in_force && !list_.confirmed && !pg.in_recovery) {
     if (!list_.confirm_after) {
-      list_.confirm_after = pg.insert;
+      list_.confirm_after = InsertedEnd();
     }
     uint32_t flushed = 0;
     for (const WalSenderFact& sender : pg.senders) {
@@ -368,6 +369,7 @@ void LocalServer::RefreshHealth(const PostgresFacts& pg, TimeNs now) {
   }
   facts_.wal_writable = pg.wal_writable;
   facts_.wants_step_down = step_down_;
+  facts_.pending_restart = pg.pending_restart;
   facts_.connections = static_cast<uint32_t>(pg.client_backends);
   facts_.uptime_s = static_cast<uint64_t>(pg.uptime_s);
 }

@@ -49,6 +49,9 @@ class LocalServer {
   // Something that people should see to, shown with the health; empty: nothing.
   void SetWarning(std::string warning) { facts_.warning = std::move(warning); }
 
+  // For this node's report.
+  void SetStalled(uint32_t stalled_ms) { facts_.stalled_ms = stalled_ms; }
+
   // Carries out one action; what could not be done stands in facts().detail and the log.
   void Execute(const failover::Action& action, const failover::ClusterState& cluster);
 
@@ -99,6 +102,7 @@ class LocalServer {
   Status Do(const failover::SetSyncList& a, const failover::ClusterState& cluster);
   Status Do(const failover::Promote& a, const failover::ClusterState& cluster);
   Status Do(const failover::WriteMarker& a, const failover::ClusterState& cluster);
+  Status Do(const failover::NudgeStandbys& a, const failover::ClusterState& cluster);
   Status Do(const failover::Checkpoint& a, const failover::ClusterState& cluster);
   Status Do(const failover::DemoteRestart& a, const failover::ClusterState& cluster);
   Status Do(const failover::FastStop& a, const failover::ClusterState& cluster);

@@ -205,6 +205,10 @@ Status LocalServer::Do(const failover::WriteMarker& a, const ClusterState&) {
   return Status::Ok();
 }
 
+Status LocalServer::Do(const failover::NudgeStandbys&, const ClusterState&) {
+  return consensus::WriteMarker("nudge").status();
+}
+
 Status LocalServer::Do(const failover::Checkpoint& a, const ClusterState&) {
   checkpoint_tag_asked_ = a.tag;
   checkpoint_from_ = gatherer_.last().insert;

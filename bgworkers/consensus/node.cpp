@@ -219,11 +219,8 @@ std::unique_ptr<raft::Host> Node::MakeHost(const std::optional<identity::ForceOr
 
 TimeNs Node::Turn() {
   TimeNs now = static_cast<TimeNs>(shmem::BootTimeNs());
-  if (last_turn_ != 0 && now - last_turn_ > cluster_->settings().heartbeat_interval * 2) {
-    ereport(DEBUG1, (errmsg_internal("pgquorum: the main loop paused for %lld ms",
-                                     static_cast<long long>((now - last_turn_) / kMs))));
-  }
-  last_turn_ = now;
+  stalls_.Begin(now, turn_due_);
+  server_.SetStalled(stalls_.LongestMs(now));
   inbox_.Run();
   CatchUp(now);
   ProposeAgain(now);
@@ -248,8 +245,9 @@ TimeNs Node::Turn() {
     publish_due_ = now + kCalmInterval;
     Publish(now);
   }
-  return std::min({now + LookInterval(now), report_due_, agent_due_, coordinator_due_, publish_due_,
-                   lease_.wanted() ? lease_.next_poll() : failover::kNever});
+  turn_due_ = std::min({now + LookInterval(now), report_due_, agent_due_, coordinator_due_,
+                        publish_due_, lease_.wanted() ? lease_.next_poll() : failover::kNever});
+  return turn_due_;
 }
 
 // Until the next look at the facts.

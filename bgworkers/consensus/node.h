@@ -23,6 +23,7 @@
 #include "bgworkers/consensus/cluster_machine.h"
 #include "bgworkers/consensus/inbox.h"
 #include "bgworkers/consensus/local_server.h"
+#include "bgworkers/consensus/stall_meter.h"
 #include "bgworkers/failover/agent.h"
 #include "bgworkers/failover/coordinator.h"
 #include "bgworkers/failover/lease.h"
@@ -198,7 +199,8 @@ class Node {
   failover::TimeNs coordinator_due_ = 0;
   failover::TimeNs publish_due_ = 0;
   failover::TimeNs slots_due_ = 0;
-  failover::TimeNs last_turn_ = 0;
+  StallMeter stalls_;
+  failover::TimeNs turn_due_ = 0;
   uint64_t published_index_ = 0;
   uint64_t peers_index_ = 0;
   identity::Peers peers_file_;

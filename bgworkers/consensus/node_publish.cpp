@@ -102,6 +102,10 @@ void Node::FillMember(shared::MemberView& out, const failover::Member& member, T
   }
   const failover::NodeReport& report = *view->report;
   out.streaming = report.receiver_running ? 1 : 0;
+  if (report.pending_restart) {
+    out.pending_restart =
+        *report.pending_restart ? shared::PendingRestart::kYes : shared::PendingRestart::kNo;
+  }
   out.timeline = report.history.timeline.value();
   out.boot_id = report.boot.value();
   bool primary_now = report.pg == failover::PgState::kPrimary;

@@ -13,10 +13,12 @@
 #include "bgworkers/consensus/postgres_timeline.h"
 #include "bgworkers/consensus/postgres_wal.h"
 #include "extension/identity/files.h"
+#include "extension/pg/compat.h"
 #include "sqlstates.h"
 
 extern "C" {
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
 #include "catalog/pg_control.h"
 #include "common/controldata_utils.h"
@@ -66,6 +68,15 @@ WalSenderFact::State StateOf(WalSndState state) {
 }
 
 }  // namespace
+
+Lsn InsertedEnd() {
+  const XLogRecPtr next = GetXLogInsertRecPtr();
+  const uint64 offset = XLogSegmentOffset(next, wal_segment_size);
+  if (offset == SizeOfXLogLongPHD) {
+    return Lsn(next - SizeOfXLogLongPHD);
+  }
+  return Lsn(offset % XLOG_BLCKSZ == SizeOfXLogShortPHD ? next - SizeOfXLogShortPHD : next);
+}
 
 Result<ControlFact> ReadControlFile() {
   // Reading races with a writer; the CRC tells (pg_controldata has the same exposure).
@@ -127,6 +138,7 @@ const PostgresFacts& FactGatherer::Gather() {
   GatherSyncQueue();
   GatherControl();
   GatherDisk();
+  GatherSettings();
   return facts_;
 }
 
@@ -147,7 +159,7 @@ void FactGatherer::GatherRole() {
   TimeLineID timeline = 0;
   facts_.flush = Lsn(GetFlushRecPtr(&timeline));
   facts_.write = Lsn(GetXLogWriteRecPtr());
-  facts_.insert = Lsn(GetXLogInsertRecPtr());
+  facts_.insert = InsertedEnd();
   facts_.history.timeline = Timeline(timeline);
   facts_.history.end = facts_.flush;
   facts_.replay = ReplayFact();
@@ -374,6 +386,14 @@ void FactGatherer::GatherControl() {
   }
   facts_.checkpointed_timeline = !facts_.in_recovery && facts_.history.timeline &&
                                  facts_.control.checkpoint_timeline == facts_.history.timeline;
+}
+
+// Every process that reads the configuration finds out by itself.
+void FactGatherer::GatherSettings() {
+  if (settings_read_at_ == 0 || facts_.gathered_at_ns - settings_read_at_ >= kSlowIntervalNs) {
+    settings_read_at_ = facts_.gathered_at_ns;
+    facts_.pending_restart = compat::AnySettingAwaitsRestart();
+  }
 }
 
 void FactGatherer::GatherDisk() {

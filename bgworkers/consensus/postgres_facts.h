@@ -90,7 +90,7 @@ struct PostgresFacts {
   // one: an assigned id must be above it (PlaceTimelinePlaceholders). Looked up every few seconds.
   Timeline newest_known;
 
-  // Primary only; zero in recovery.
+  // Primary only; zero in recovery. `insert` is the end of the last record.
   Lsn insert;
   Lsn write;
   Lsn flush;
@@ -110,9 +110,10 @@ struct PostgresFacts {
   bool checkpointed_timeline = false;  // primary: a checkpoint on `history.timeline` is complete
 
   int32_t client_backends = 0;
-  uint64_t wal_free_bytes = 0;  // of pg_wal's file system, for an unprivileged process
-  bool wal_writable = true;     // room for two more segments
-  int64_t uptime_s = 0;         // of the postmaster (a crash restart does not reset it)
+  uint64_t wal_free_bytes = 0;   // of pg_wal's file system, for an unprivileged process
+  bool wal_writable = true;      // room for two more segments
+  bool pending_restart = false;  // a changed parameter is in force only after a restart
+  int64_t uptime_s = 0;          // of the postmaster (a crash restart does not reset it)
 };
 
 // Keeps what need not be read again: names of walsenders by pid, the parsed history, the control
@@ -155,6 +156,7 @@ class FactGatherer {
   void GatherSyncQueue();
   void GatherControl();
   void GatherDisk();
+  void GatherSettings();
   void Warn(const char* part, const Status& status);
 
   static constexpr int64_t kSlowIntervalNs = 1'000'000'000;
@@ -168,12 +170,18 @@ class FactGatherer {
   int64_t backends_read_at_ = 0;
   int64_t control_read_at_ = 0;
   int64_t disk_read_at_ = 0;
+  int64_t settings_read_at_ = 0;
   int64_t timelines_read_at_ = 0;
   int64_t segments_read_at_ = 0;
   Timeline history_of_;
   Lsn last_received_;
   int64_t last_received_at_ = 0;
 };
+
+// The end of the last record, now; not in recovery. Where the server says that the next record
+// begins is, on a page's edge, behind that page's header, which nobody can have flushed before
+// there is a record.
+Lsn InsertedEnd();
 
 // pg_control now, without the cache. XX001 when it could not be read consistently.
 Result<ControlFact> ReadControlFile();

@@ -179,6 +179,9 @@ TimeNs Agent::WakeAt(const Context& c) const {
       at(lease_lost_at_ + c.settings.demote_timeout);
     }
   }
+  if ((state_ == AgentState::kPrimary || state_ == AgentState::kBarrier) && nudge_due_ != 0) {
+    at(nudge_due_);
+  }
   if (state_ == AgentState::kFollowing && c.recruiting) {
     at(recruiting_since_ + c.settings.switchover_tail_timeout);
   }

@@ -101,6 +101,8 @@ class Agent {
   void ActLeaving(const Context& c, std::vector<Action>& out);
   void ActRepair(const Context& c, std::vector<Action>& out);
   void Deduplicate(const Context& c, std::vector<Action>& out);
+  void Nudge(const Context& c, std::vector<Action>& out);
+  bool AwaitsFirstWal(const Context& c) const;
   bool MayRepair(const Context& c) const;
   bool NeedsReclone(const Context& c) const;
   NodeReport MakeReport(const Context& c) const;
@@ -122,6 +124,9 @@ class Agent {
   Epoch recruiting_seen_;
   TimeNs recruiting_since_ = 0;
   TimeNs lease_lost_at_ = 0;  // 0 while there is one
+  // While a standby waits for its first WAL: when to write some for it again, and how long after.
+  TimeNs nudge_due_ = 0;
+  TimeNs nudge_pause_ = 0;
   // Actions whose effect is awaited, and when each is repeated.
   std::vector<std::pair<Action, TimeNs>> pending_;
   NodeReport last_report_;

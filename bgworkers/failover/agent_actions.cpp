@@ -12,6 +12,11 @@ namespace {
 
 using Out = std::vector<Action>;
 
+// Of a standby that has connected WAL arrives within this, when there is any.
+constexpr TimeNs kFirstNudge = 100 * kMs;
+// The server's own interval (bgwriter.c, LOG_SNAPSHOT_INTERVAL_MS).
+constexpr TimeNs kLongestNudgePause = 15'000 * kMs;
+
 void WantClosed(const LocalFacts& facts, Out& out, bool retryable = false) {
   if (facts.gate_open) {
     out.push_back(CloseGate{retryable});
@@ -167,6 +172,7 @@ void Agent::ActPrimary(const Context& c, Out& out) {
       if (slow && c.facts.checkpointed != c.app.timeline) {
         out.push_back(Checkpoint{c.app.timeline.value()});
       }
+      Nudge(c, out);  // it may have been copied after the marker was written
       break;
     }
     case AgentState::kPrimary:
@@ -182,6 +188,7 @@ void Agent::ActPrimary(const Context& c, Out& out) {
       if (c.facts.checkpointed != c.app.timeline) {
         out.push_back(Checkpoint{c.app.timeline.value()});
       }
+      Nudge(c, out);
       break;
     case AgentState::kDraining:
       if (c.facts.checkpoint_tag != c.draining->verb.id.value()) {
@@ -192,6 +199,39 @@ void Agent::ActPrimary(const Context& c, Out& out) {
       break;
     default:
       break;
+  }
+}
+
+// A base backup ends with a new segment, in which there is nothing: the standby that starts from it
+// has nothing to receive, and so shows no position, before the next record. That is the server's
+// own, up to 15 s later, when no client writes.
+bool Agent::AwaitsFirstWal(const Context& c) const {
+  return std::any_of(c.peers.begin(), c.peers.end(), [&](const auto& peer) {
+    const PeerView& view = peer.second;
+    if (peer.first == self_ || !view.report || !view.connected ||
+        view.Age(c.now) > c.settings.failure_timeout) {
+      return false;
+    }
+    const NodeReport& report = *view.report;
+    return report.pg == PgState::kStandby && report.receiver_running && report.upstream == self_ &&
+           report.upstream_timeline == c.app.timeline && report.receive_timeline != c.app.timeline;
+  });
+}
+
+// One record is enough, unless it was written before the standby had connected. One whose
+// connection never comes up costs less and less.
+void Agent::Nudge(const Context& c, Out& out) {
+  if (!AwaitsFirstWal(c)) {
+    nudge_due_ = 0;
+    return;
+  }
+  if (nudge_due_ == 0) {
+    nudge_due_ = c.now + kFirstNudge;
+    nudge_pause_ = kFirstNudge;
+  } else if (c.now >= nudge_due_) {
+    nudge_pause_ = std::min(2 * nudge_pause_, kLongestNudgePause);
+    nudge_due_ = c.now + nudge_pause_;
+    out.push_back(NudgeStandbys{});
   }
 }
 

@@ -27,8 +27,8 @@ NodeReport Agent::MakeReport(const Context& c) const {
       }
     }
   }
-  r.wants_resume =
-      state_ == AgentState::kResuming && f.replay_settled && c.Stopped() && !c.Broken();
+  r.whole = !c.Broken() && f.quarantine.empty();
+  r.wants_resume = state_ == AgentState::kResuming && f.replay_settled && c.Stopped() && r.whole;
   r.wants_step_down = f.wants_step_down;
   r.history = f.history;
   r.newest_timeline = f.newest_timeline;
@@ -67,6 +67,7 @@ NodeReport Agent::MakeReport(const Context& c) const {
   r.listener_ok = f.listener_ok;
   r.wal_writable = f.wal_writable;
   r.clients_admitted = f.admission == Admission::kClients;
+  r.pending_restart = f.pending_restart;
   r.stalled_ms = f.stalled_ms;
   r.connections = f.connections;
   r.uptime_s = f.uptime_s;

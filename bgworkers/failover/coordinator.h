@@ -96,7 +96,7 @@ class Coordinator {
   void Detect(const In& in, Out& out);
   Evidence Judge(const In& in, Out& out);
   bool CounterEvidence(const In& in, NodeId primary) const;
-  bool EnoughAnswer(const In& in, bool without_primary) const;
+  bool EnoughAnswer(const In& in, bool without_primary, bool with_diverged = false) const;
   // coordinator_recruit.cpp
   void DoRecruit(const In& in, Out& out);
   bool Complete(const In& in, const std::vector<Recruit>& recruits, Out& out);
@@ -108,6 +108,7 @@ class Coordinator {
   void DoSettle(const In& in, Out& out);
   bool LeasesOver(const In& in, Out& out) const;
   bool Stuck(const In& in) const;
+  bool CanStillFlush(const In& in, NodeId node) const;
   // coordinator_rules.cpp
   void Maintain(const In& in, Out& out);
   void RepairInPlace(const In& in, Out& out);

@@ -79,14 +79,14 @@ Coordinator::Evidence Coordinator::Judge(const In& in, Out& out) {
 }
 
 // Would the nodes that answer now be a full recruit and a group that may acknowledge?
-bool Coordinator::EnoughAnswer(const In& in, bool without_primary) const {
+bool Coordinator::EnoughAnswer(const In& in, bool without_primary, bool with_diverged) const {
   std::set<NodeId> answering;
   std::size_t candidates = 0;
   for (const auto& [id, member] : in.cluster.members()) {
     const NodeReport* report = FreshReport(in, id);
     if (report == nullptr || !member.data() || !member.info.voting ||
         (member.state != MemberState::kActive && !in.cluster.IsVoterOfAnyRule(id)) ||
-        report->repair != Repair::kNone) {
+        !(report->repair == Repair::kNone || (with_diverged && report->whole))) {
       continue;
     }
     if (id == in.cluster.rule().primary) {

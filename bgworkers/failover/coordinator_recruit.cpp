@@ -324,18 +324,32 @@ void Coordinator::DoSettle(const In& in, Out& out) {
   }
 }
 
-// Too few of the appointment's own members answer for its barrier, but another set would do.
+// Too few of the appointment's own members can take part in its barrier, but another set would do.
 bool Coordinator::Stuck(const In& in) const {
   if (in.now < appointed_since_ + in.cluster.settings().appointment_timeout) {
     return false;
   }
   const Rule& rule = in.cluster.rule();
-  uint32_t able = 0;
-  for (NodeId node : rule.sync) {
-    const NodeReport* report = FreshReport(in, node);
-    able += report != nullptr && report->repair != Repair::kQuarantined ? 1 : 0;
+  auto able = [&](NodeId node) { return CanStillFlush(in, node); };
+  if (std::count_if(rule.sync.begin(), rule.sync.end(), able) >= rule.n) {
+    return false;
   }
-  return able < rule.n && EnoughAnswer(in, FreshReport(in, rule.primary) == nullptr);
+  // A diverged node that waits for its repair is recruited, and appointed with, like any other.
+  return EnoughAnswer(in, FreshReport(in, rule.primary) == nullptr, /*with_diverged=*/true);
+}
+
+// A member that is being repaired does not answer, and is the more able afterwards: to supersede
+// the appointment then would take the source away from it, and it might never end. Unless it takes
+// longer than any voter may.
+bool Coordinator::CanStillFlush(const In& in, NodeId node) const {
+  const NodeReport* report = FreshReport(in, node);
+  if (report != nullptr && report->repair == Repair::kNone) {
+    return true;
+  }
+  const NodeReport* last = AnyReport(in, node);
+  bool repairs =
+      last != nullptr && last->repair != Repair::kNone && last->repair != Repair::kQuarantined;
+  return repairs && in.now < appointed_since_ + in.cluster.settings().dead_voter_timeout;
 }
 
 }  // namespace pgquorum::failover

@@ -32,6 +32,7 @@ struct ActionPrinter {
   std::string operator()(const WriteMarker& a) const {
     return "write marker t" + IdText(a.timeline);
   }
+  std::string operator()(const NudgeStandbys&) const { return "nudge standbys"; }
   std::string operator()(const Checkpoint&) const { return "checkpoint"; }
   std::string operator()(const DemoteRestart&) const { return "restart as standby"; }
   std::string operator()(const FastStop&) const { return "fast stop"; }

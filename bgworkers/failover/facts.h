@@ -103,11 +103,12 @@ struct LocalFacts {
   bool listener_ok = true;
   bool wal_writable = true;
   bool wants_step_down = false;
-  uint32_t stalled_ms = 0;
+  uint32_t stalled_ms = 0;  // the longest pause of the worker's loop that ended in the last second
   uint32_t connections = 0;
   uint64_t uptime_s = 0;
   std::string detail;
-  std::string warning;  // what will be a failure if nobody acts; empty: nothing
+  std::optional<bool> pending_restart;  // a changed parameter waits for one; no value: not known
+  std::string warning;                  // what will be a failure if nobody acts; empty: nothing
 
   Position position() const { return {history.timeline, history.end}; }
 };
@@ -177,6 +178,11 @@ struct WriteMarker {
   Timeline timeline;
   bool operator==(const WriteMarker&) const = default;
 };
+// Inserts and flushes a small WAL record: a standby that connected while nobody writes has received
+// nothing yet, and its position counts only then. Fact: none here; the standby's report.
+struct NudgeStandbys {
+  bool operator==(const NudgeStandbys&) const = default;
+};
 // An immediate checkpoint, in the background. Facts: checkpointed, checkpoint_tag.
 struct Checkpoint {
   uint64_t tag = 0;
@@ -218,9 +224,9 @@ struct AcceptDataDirectory {
 };
 
 using Action = std::variant<CloseGate, OpenGate, Admit, ClearUpstream, StopReceiver, SettleReplay,
-                            WritePledge, SetUpstream, SetSyncList, Promote, WriteMarker, Checkpoint,
-                            DemoteRestart, FastStop, EndWalsenders, Rewind, Reclone,
-                            MarkForeignTimeline, AcceptDataDirectory>;
+                            WritePledge, SetUpstream, SetSyncList, Promote, WriteMarker,
+                            NudgeStandbys, Checkpoint, DemoteRestart, FastStop, EndWalsenders,
+                            Rewind, Reclone, MarkForeignTimeline, AcceptDataDirectory>;
 std::string ToString(const Action& action);
 
 // The application_name of a standby: "node2.t7". It takes this name only when its position lies in

@@ -21,6 +21,15 @@ std::string EncodeMessage(const T& message) {
 }
 
 // Messages may grow at their end within a version: what follows the known fields is ignored.
+void ReadAppended(ByteReader&, auto&) {}
+void ReadAppended(ByteReader& in, NodeReport& report) {
+  if (!in.ok() || in.Finished()) {
+    return;
+  }
+  codec::Read(in, report.whole);
+  codec::Read(in, report.pending_restart);
+}
+
 template <typename T>
 Result<T> DecodeMessage(std::string_view bytes, const char* what) {
   ByteReader in(bytes);
@@ -31,6 +40,7 @@ Result<T> DecodeMessage(std::string_view bytes, const char* what) {
   }
   T message;
   codec::Read(in, message);
+  ReadAppended(in, message);
   if (!in.ok()) {
     return Status::Error("22P03", std::string(what) + " is malformed");
   }
@@ -52,7 +62,10 @@ const char* ToString(Repair repair) {
 }
 
 std::string Encode(const NodeReport& report) {
-  return EncodeMessage(report);
+  ByteWriter appended;
+  codec::Write(appended, report.whole);
+  codec::Write(appended, report.pending_restart);
+  return EncodeMessage(report) + std::move(appended).Take();
 }
 std::string Encode(const LeaseRequest& request) {
   return EncodeMessage(request);

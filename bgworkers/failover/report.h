@@ -93,6 +93,10 @@ struct NodeReport {
   Lsn wal_floor;
   std::string warning;  // what will be a failure if nobody acts, for people
 
+  // Appended later: a node of an older version does not send them.
+  bool whole = false;  // the data directory can pledge: no repair was interrupted, none restored
+  std::optional<bool> pending_restart;  // a changed parameter is in force only after a restart
+
   bool operator==(const NodeReport&) const = default;
 };
 

@@ -129,6 +129,7 @@ void PutOwnMember(ReturnSetInfo* rows, const shared::Root& root) {
   row.Time(boot.started_us);
   row.Time(GetCurrentTimestamp());
   row.Null();  // application_name
+  row.Null();  // pending_restart
   row.PutInto(rows);
 }
 
@@ -167,6 +168,11 @@ void PutMember(ReturnSetInfo* rows, const MemberView& m, bool fresh) {
   row.Time(m.started_us);
   row.Time(m.last_seen_us);
   row.Text(m.application_name.view());
+  if (fresh && m.pending_restart != shared::PendingRestart::kUnknown) {
+    row.Bool(m.pending_restart == shared::PendingRestart::kYes);
+  } else {
+    row.Null();
+  }
   row.PutInto(rows);
 }
 

@@ -59,4 +59,24 @@ inline config_string* FindStringSetting(const char* name) {
 #endif
 }
 
+// A parameter was changed in the files that this process has read, and only a restart of the server
+// brings it into force.
+inline bool AnySettingAwaitsRestart() {
+#if PG_VERSION_NUM >= 160000
+  int count = 0;
+  config_generic** settings = get_guc_variables(&count);
+#else
+  config_generic** settings = get_guc_variables();
+  int count = GetNumConfigOptions();
+#endif
+  bool found = false;
+  for (int i = 0; i < count && !found; ++i) {
+    found = (settings[i]->status & GUC_PENDING_RESTART) != 0;
+  }
+#if PG_VERSION_NUM >= 160000
+  pfree(settings);
+#endif
+  return found;
+}
+
 }  // namespace pgquorum::compat

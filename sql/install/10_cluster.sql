@@ -8,7 +8,7 @@ CREATE FUNCTION pgquorum_internal.members(
   OUT streaming boolean, OUT connected boolean, OUT is_self boolean, OUT timeline bigint,
   OUT boot_id text, OUT flush_lsn pg_lsn, OUT replay_lsn pg_lsn, OUT pledged_epoch bigint,
   OUT lag_bytes bigint, OUT lag_us bigint, OUT started_at timestamptz, OUT last_seen timestamptz,
-  OUT application_name text)
+  OUT application_name text, OUT pending_restart boolean)
 RETURNS SETOF record LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'pgquorum_members';
 COMMENT ON FUNCTION pgquorum_internal.members() IS 'members of the cluster as this node sees them; one row for a server without a cluster';
 
@@ -53,7 +53,7 @@ CREATE VIEW system.cluster_health AS
 SELECT node_id, role, health_score::integer, status,
        date_trunc('second', clock_timestamp() - started_at) AS uptime,
        timeline, replay_lsn AS lsn, lag_bytes, round(lag_us / 1000.0, 3) AS lag_ms,
-       priority::integer, host, port::integer, last_seen, reason, is_self
+       priority::integer, host, port::integer, last_seen, reason, is_self, pending_restart
 FROM pgquorum_internal.members();
 COMMENT ON VIEW system.cluster_health IS 'one row for each node: its role, and whether it can do its work';
 COMMENT ON COLUMN system.cluster_health.node_id IS 'name of the node; NULL on a server that is no member of a cluster';
@@ -69,6 +69,7 @@ COMMENT ON COLUMN system.cluster_health.priority IS 'higher is preferred as prim
 COMMENT ON COLUMN system.cluster_health.last_seen IS 'time of the last report that reached this node';
 COMMENT ON COLUMN system.cluster_health.reason IS 'why the status is not healthy';
 COMMENT ON COLUMN system.cluster_health.is_self IS 'true for the node that answers';
+COMMENT ON COLUMN system.cluster_health.pending_restart IS 'a parameter was changed that is in force only after a restart of the node''s server';
 
 CREATE VIEW system.cluster_members AS
 SELECT node_id, raft_node_id, role, host, port::integer, raft_host, raft_port::integer, raft_voter, data_voter,

@@ -25,6 +25,7 @@ constexpr const char* kNames[] = {
     "re-clone",
     "repair-interrupted",
     "demoted",
+    "nudged",
     "rule-changed",
     "resumed",
     "appointed",

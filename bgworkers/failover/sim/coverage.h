@@ -27,6 +27,7 @@ enum class Point : std::size_t {
   kReclone,
   kRepairInterrupted,
   kDemoted,
+  kNudged,
   kRuleChanged,
   kResumed,
   kAppointed,

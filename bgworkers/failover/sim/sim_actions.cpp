@@ -100,6 +100,16 @@ void World::Do(Node& node, const WriteMarker& a) {
   });
 }
 
+void World::Do(Node& node, const NudgeStandbys&) {
+  coverage_.Hit(Point::kNudged);
+  Soon(node, 100, 1000, [this, &node] {
+    if (node.pg.state == PgState::kPrimary) {
+      PgWrite(node, 0);
+      PgFlush(node);
+    }
+  });
+}
+
 void World::Do(Node& node, const Checkpoint& a) {
   Soon(node, 20'000, 200'000, [this, &node, a] {
     if (node.pg.state == PgState::kPrimary) {

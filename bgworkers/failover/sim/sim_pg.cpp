@@ -175,7 +175,9 @@ void World::PgConnect(Node& node) {
   Sender& sender = upstream.pg.senders[node.id];
   sender = {pg.name, pg.connection, pg.wal.size(), 0, 0};
   pg.receive_lsn = PgEnd(node) / kSegment * kSegment;
-  pg.receive_timeline = pg.wal.empty() ? Timeline() : pg.wal.back().timeline;
+  // What is sent again from the start of the segment shows at once; on the edge there is nothing.
+  bool sent_again = !pg.wal.empty() && PgEnd(node) % kSegment != 0;
+  pg.receive_timeline = sent_again ? pg.wal.back().timeline : Timeline();
   bool diverged = common < std::min<std::size_t>(pg.wal.size(), upstream.pg.durable);
   if (diverged) {
     // The stock server takes it and believes its old, higher position.
@@ -236,8 +238,8 @@ void World::PgReceive(Node& node, uint64_t connection, const std::vector<Record>
   pg.wal.insert(pg.wal.end(), records.begin(), records.end());
   pg.durable = pg.wal.size();
   pg.receive_lsn = PgEnd(node);
-  pg.receive_timeline = pg.wal.back().timeline;
   if (!records.empty()) {
+    pg.receive_timeline = pg.wal.back().timeline;
     pg.received_at = now_;
   }
   std::size_t upto = pg.wal.size();
@@ -404,7 +406,7 @@ void World::PgRepair(Node& node, NodeId source, bool rewind) {
 }
 
 void World::PgRepairEnd(Node& node, NodeId source_id, bool rewind) {
-  const Node& source = At(source_id);
+  Node& source = At(source_id);
   Pg& pg = node.pg;
   bool reached = (source.pg.state == PgState::kPrimary || source.pg.state == PgState::kStandby) &&
                  Reaches(node, source) && Reaches(source, node) && source.pg_paused_until <= now_ &&
@@ -421,6 +423,13 @@ void World::PgRepairEnd(Node& node, NodeId source_id, bool rewind) {
       pg.durable = pg.wal.size();
     }
   } else {
+    if (!rewind && source.pg.state == PgState::kPrimary) {
+      // A base backup ends the segment, and the next one is empty.
+      PgWrite(source, 0);
+      uint64_t& end = source.pg.wal.back().end;
+      end = (end + kSegment - 1) / kSegment * kSegment;
+      PgFlush(source);
+    }
     if (!blind) {
       pg.wal.assign(source.pg.wal.begin(),
                     source.pg.wal.begin() + static_cast<std::ptrdiff_t>(source.pg.durable));

@@ -256,6 +256,7 @@ class World {
   void Do(Node& node, const SetSyncList& a);
   void Do(Node& node, const Promote& a);
   void Do(Node& node, const WriteMarker& a);
+  void Do(Node& node, const NudgeStandbys& a);
   void Do(Node& node, const Checkpoint& a);
   void Do(Node& node, const DemoteRestart& a);
   void Do(Node& node, const FastStop& a);

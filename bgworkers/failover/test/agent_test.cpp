@@ -101,6 +101,41 @@ TEST(Agent, LeadsThroughTheBarrier) {
   EXPECT_TRUE(b.Wants<OpenGate>());  // renewed in the same epoch
 }
 
+// A standby that has just been copied has nothing to receive while nobody writes.
+TEST(Agent, WritesForAStandbyThatAwaitsItsFirstWal) {
+  Bench b;
+  b.Lead();
+  auto report = [&b](Timeline received) {
+    NodeReport r;
+    r.node = kC;
+    r.pg = PgState::kStandby;
+    r.receiver_running = true;
+    r.upstream = b.self;
+    r.upstream_timeline = b.log.state.appointment().timeline;
+    r.receive_timeline = received;
+    b.peers[kC].report = r;
+    b.peers[kC].connected = true;
+    b.peers[kC].received_at = b.now;
+  };
+  auto nudges_within = [&](TimeNs time, Timeline received) {
+    int nudges = 0;
+    for (TimeNs end = b.now + time; b.now < end;) {
+      report(received);
+      b.lease = b.now + 2000 * kMs;
+      EXPECT_EQ(b.Step(), AgentState::kPrimary);
+      nudges += b.Wants<NudgeStandbys>() ? 1 : 0;
+    }
+    return nudges;
+  };
+  EXPECT_EQ(nudges_within(90 * kMs, Timeline()), 0);  // it connects
+  EXPECT_LE(b.out.wake_at, b.now + 100 * kMs);
+  EXPECT_EQ(nudges_within(60 * kMs, Timeline()), 1);
+  // It may not have been connected then; one that never connects costs little.
+  EXPECT_EQ(nudges_within(60'000 * kMs, Timeline()), 9);
+  EXPECT_EQ(nudges_within(20'000 * kMs, b.log.state.appointment().timeline), 0);
+  EXPECT_EQ(nudges_within(150 * kMs, Timeline(2)), 1);  // another one, at once
+}
+
 TEST(Agent, LastingLossOfTheLeaseDemotes) {
   Bench b;
   b.Lead();

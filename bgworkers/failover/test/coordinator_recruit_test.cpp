@@ -241,6 +241,47 @@ TEST(Coordinator, SupersedesAStuckAppointment) {
   EXPECT_EQ(b.Proposed<Revoke>()->reason, Reason::kAppointmentStuck);
 }
 
+// Its only other member is being rewound, or copied, while the old primary answers again.
+TEST(Coordinator, ARepairIsNotInterruptedBySuperseding) {
+  Appointed b;
+  NodeId winner = b.log.state.appointment().node;
+  NodeId other = winner == kB ? kC : kB;
+  NodeReport repairs = b.Normal(other);
+  repairs.repair = Repair::kRunning;
+  b.Report(repairs);
+  b.Kill(other);
+  b.Step();
+  const TimeNs appointed_at = b.now;
+  for (TimeNs at : {2100 * kMs, 4900 * kMs, 5100 * kMs}) {
+    b.now = appointed_at + at;
+    b.Marker(winner, Lsn(600));
+    b.Report(kA);
+    b.Step();
+    // A voter that is away for dead_voter_timeout is given up, for whatever reason.
+    EXPECT_EQ(b.Proposed<Revoke>() != nullptr, at > 5000 * kMs) << at / kMs << b.out.waiting_for;
+  }
+}
+
+// The appointment's only other member is gone for good; the old primary is back, and has to be
+// rewound. A new appointment can have it for its second member: this one never can.
+TEST(Coordinator, ADivergedNodeTakesTheDeadOnesPlace) {
+  for (bool whole : {false, true}) {
+    Appointed b;
+    NodeId winner = b.log.state.appointment().node;
+    b.Kill(winner == kB ? kC : kB);
+    NodeReport diverged = b.Normal(kA);
+    diverged.repair = Repair::kNeedsRewind;
+    diverged.whole = whole;
+    b.Step();
+    b.now += 2100 * kMs;
+    b.Marker(winner, Lsn(600));
+    b.Report(diverged);
+    b.Step();
+    // One whose repair was interrupted could not pledge.
+    EXPECT_EQ(b.Proposed<Revoke>() != nullptr, whole) << b.out.waiting_for;
+  }
+}
+
 TEST(Coordinator, WaitsOutTheLeaseWhereCommitsNeedNobody) {
   Bench b;
   b.log.Apply(SetSetting{"pgquorum.replication_mode", "async"});

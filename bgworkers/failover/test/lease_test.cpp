@@ -95,7 +95,16 @@ TEST(Report, SurvivesTheWireAndOlderOnesAreDropped) {
   report.pledge_position = Position{Timeline(2), Lsn(5)};
   report.history = {{{Timeline(1), Lsn(3)}}, Timeline(2), Lsn(5)};
   report.state = "pledged";
-  EXPECT_EQ(DecodeNodeReport(Encode(report)).value(), report);
+  report.whole = true;
+  report.pending_restart = false;
+  std::string bytes = Encode(report);
+  EXPECT_EQ(DecodeNodeReport(bytes).value(), report);
+  EXPECT_EQ(DecodeNodeReport(bytes + "more").value(), report);  // of a newer version
+  EXPECT_FALSE(DecodeNodeReport(bytes.substr(0, bytes.size() - 1)).ok());
+  NodeReport older = report;
+  older.whole = false;
+  older.pending_restart = std::nullopt;
+  EXPECT_EQ(DecodeNodeReport(bytes.substr(0, bytes.size() - 3)).value(), older);
   EXPECT_FALSE(DecodeNodeReport(Encode(report).substr(0, 40)).ok());
   PeerView view;
   EXPECT_TRUE(Accept(view, report, 5));

@@ -102,8 +102,8 @@ Spaces FindSpaces(const std::string& data_directory) {
 }
 
 Status ClearSpaces(const std::string& data_directory, const Spaces& spaces, bool everything) {
-  // pg_basebackup makes a link when it has found the directory empty, or made it: unless it is one of
-  // ours, all in there is the attempt's.
+  // pg_basebackup makes a link when it has found the directory empty, or made it: unless it is one
+  // of ours, all in there is the attempt's.
   for (const auto& [oid, target] : LinksOf(fs::path(data_directory) / kCloneDirectory / kLinks)) {
     auto ours = spaces.find(oid);
     if (ours == spaces.end() || (target != ours->second && target != CloneOf(ours->second))) {
@@ -157,9 +157,10 @@ Status CheckMarks(const Spaces& spaces, const std::string& mark) {
     for (const fs::path& version : VersionsIn(CloneOf(space))) {
       std::error_code error;
       if (fs::exists(version / mark, error)) {
-        status = Status::Error("0A000", "tablespace directory \"" + space +
-                                            "\" is the source's own: a node whose tablespaces lie in "
-                                            "the same place as another's cannot be cloned");
+        status =
+            Status::Error("0A000", "tablespace directory \"" + space +
+                                       "\" is the source's own: a node whose tablespaces lie in "
+                                       "the same place as another's cannot be cloned");
       }
     }
   }

@@ -19,6 +19,10 @@ def a_rolling_restart(test):
         wait_for(lambda n=node: setting(n)[1] and setting(n)[0] != VALUE, f"{node} shows that it waits for a restart", 20,
                  NOT_YET)
 
+    def awaiting():
+        return {node for node, waits in cluster.sql("SELECT node_id, pending_restart FROM system.cluster_health") if waits}
+    wait_for(lambda: awaiting() == set(cluster.nodes), "the primary tells who waits for a restart", 20, NOT_YET)
+
     def fault(old):
         for node in [n for n in cluster.nodes if n != old] + [old]:
             cluster.stop(node)
@@ -27,6 +31,7 @@ def a_rolling_restart(test):
     result = write_through(cluster, fault)
     assert not result.problems, result.problems
     assert {setting(node) for node in cluster.nodes} == {(VALUE, False)}, [setting(node) for node in cluster.nodes]
+    wait_for(lambda: not awaiting(), "nobody waits for a restart", 20, NOT_YET)
     test.note(f"longest write outage {result.outage_ms:.0f} ms")
 
 
