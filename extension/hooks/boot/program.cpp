@@ -69,7 +69,7 @@ bool ShutdownRequested() {
 
 class LineSplitter {
  public:
-  explicit LineSplitter(void (*on_line)(const char*)) : on_line_(on_line) {}
+  explicit LineSplitter(const OnLine& on_line) : on_line_(on_line) {}
   void Add(const char* data, std::size_t size) {
     for (std::size_t i = 0; i < size; ++i) {
       if (data[i] == '\n' || data[i] == '\r') {
@@ -87,11 +87,11 @@ class LineSplitter {
   }
 
  private:
-  void (*on_line_)(const char*);
+  const OnLine& on_line_;
   std::string line_;
 };
 
-void Collect(int fd, pid_t child, void (*on_line)(const char*), ProgramResult& result) {
+void Collect(int fd, pid_t child, const OnLine& on_line, ProgramResult& result) {
   LineSplitter lines(on_line);
   char buffer[4096];
   for (;;) {
@@ -119,7 +119,7 @@ void Collect(int fd, pid_t child, void (*on_line)(const char*), ProgramResult& r
 
 }  // namespace
 
-ProgramResult RunProgram(const std::vector<std::string>& argv, void (*on_line)(const char*)) {
+ProgramResult RunProgram(const std::vector<std::string>& argv, const OnLine& on_line) {
   ProgramResult result;
   std::vector<std::string> arguments = argv;
   std::vector<std::string> environment = ProgramEnvironment();

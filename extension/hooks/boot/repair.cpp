@@ -146,19 +146,31 @@ Repair Finish(const RepairPaths& paths, const Intent& intent) {
 }
 
 // pg_rewind empties the configuration files long before it fills them again. A server that is
-// killed in between would start without this library, and open the directory. What stops it is a
-// backup_label that no server accepts; it is in place while pg_rewind works, which replaces it at
-// the very end.
+// killed in between would start without this library, and open the directory. What stops it is
+// first a backup_label that no server accepts. pg_rewind removes it, for it removes everything that
+// its source does not have, before it has filled the files again (filemap.c, decide_file_action).
+// What it has not seen when it listed the directory it leaves alone: so a recovery.conf follows,
+// beside which no server since 12 recovers (readRecoverySignalFile), as soon as the list is made.
 constexpr char kPoison[] = "pgquorum: a rewind of this directory is unfinished\n";
+constexpr char kListIsMade[] = "reading WAL in target";  // pg_rewind --progress
 
 std::string LabelFile(const RepairPaths& paths) {
   return paths.data_directory + "/backup_label";
 }
 
+std::string OutdatedFile(const RepairPaths& paths) {
+  return paths.data_directory + "/recovery.conf";
+}
+
 Status RemovePoison(const RepairPaths& paths) {
-  Result<std::string> label = identity::ReadFile(LabelFile(paths));
-  bool poisoned = label.ok() && label.value() == kPoison;
-  return poisoned ? identity::RemoveFileDurably(LabelFile(paths)) : Status::Ok();
+  Status status;
+  for (const std::string& file : {LabelFile(paths), OutdatedFile(paths)}) {
+    Result<std::string> content = identity::ReadFile(file);
+    if (status.ok() && content.ok() && content.value() == kPoison) {
+      status = identity::RemoveFileDurably(file);
+    }
+  }
+  return status;
 }
 
 bool WasShutDownCleanly(const RepairPaths& paths) {
@@ -216,7 +228,17 @@ ProgramResult RewindTarget(const RepairPaths& paths, const Intent& intent,
     failed.ending = status.message();
     return failed;
   }
-  return RunProgram(RewindCommand(paths, intent), log);
+  return RunProgram(RewindCommand(paths, intent), [&](const char* line) {
+    if (std::strstr(line, kListIsMade) != nullptr) {
+      Status laid = identity::WriteFileDurably(OutdatedFile(paths), kPoison);
+      if (!laid.ok() && log != nullptr) {
+        log(("nothing keeps another server from this directory: " + laid.message()).c_str());
+      }
+    }
+    if (log != nullptr) {
+      log(line);
+    }
+  });
 }
 
 Repair RunRewind(const RepairPaths& paths, Intent intent, void (*log)(const char*)) {

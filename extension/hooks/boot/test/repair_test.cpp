@@ -110,6 +110,19 @@ TEST_F(RepairTest, NoServerOpensTheDirectoryWhileARewindWorks) {
   EXPECT_FALSE(Exists("/data/backup_label"));
 }
 
+TEST_F(RepairTest, NoServerOpensTheDirectoryWhenTheRewindHasRemovedWhatItListed) {
+  Order(Intent::Kind::kRewind);
+  const std::string file = root_ + "/data/recovery.conf";
+  Program("pg_rewind", "echo 'pg_rewind: reading WAL in target'; rm " + root_ +
+                           "/data/backup_label; for i in $(seq 1000); do test -s " + file +
+                           " && break; sleep 0.01; done; kill -9 $$");
+  EXPECT_EQ(AttemptRepair(paths_, nullptr).result, RepairResult::kUnfinished);
+  EXPECT_NE(Read("/data/recovery.conf").find("unfinished"), std::string::npos);
+  Program("pg_rewind", "test ! -e " + file);  // the next one must not list it
+  EXPECT_EQ(AttemptRepair(paths_, nullptr).result, RepairResult::kDone);
+  EXPECT_FALSE(Exists("/data/recovery.conf"));
+}
+
 TEST_F(RepairTest, ACrashedTargetIsRecoveredFirstButOnlyForAReachableSource) {
   Order(Intent::Kind::kRewind);
   Program("pg_controldata", "echo 'Database cluster state:               in production'");
