@@ -13,11 +13,6 @@ namespace fs = std::filesystem;
 
 constexpr char kLinks[] = "pg_tblspc";
 
-Status Failed(const char* what, const fs::path& path, const std::error_code& error) {
-  return Status::Error(
-      "58030", std::string("could not ") + what + " \"" + path.string() + "\": " + error.message());
-}
-
 // A tablespace's directory holds one per version of the server, "PG_15_202209061".
 std::vector<fs::path> VersionsIn(const fs::path& directory) {
   std::vector<fs::path> found;
@@ -35,7 +30,7 @@ Status RemoveVersions(const fs::path& directory) {
     std::error_code error;
     fs::remove_all(version, error);
     if (error) {
-      return Failed("remove", version, error);
+      return FileFailed("remove", version, error);
     }
   }
   return Status::Ok();
@@ -79,7 +74,7 @@ Status SwapInOne(const fs::path& link, const std::string& space) {
     std::error_code error;
     if (status.ok()) {
       fs::rename(version, fs::path(space) / version.filename(), error);
-      status = error ? Failed("move", version, error) : Status::Ok();
+      status = error ? FileFailed("move", version, error) : Status::Ok();
     }
   }
   if (!status.ok()) {
@@ -89,10 +84,15 @@ Status SwapInOne(const fs::path& link, const std::string& space) {
   fs::remove_all(CloneOf(space), error);
   fs::remove(link, error);
   fs::create_directory_symlink(space, link, error);
-  return error ? Failed("link", link, error) : Status::Ok();
+  return error ? FileFailed("link", link, error) : Status::Ok();
 }
 
 }  // namespace
+
+Status FileFailed(const char* what, const fs::path& path, const std::error_code& error) {
+  return Status::Error(
+      "58030", std::string("could not ") + what + " \"" + path.string() + "\": " + error.message());
+}
 
 Spaces FindSpaces(const std::string& data_directory) {
   // Before a swap has begun, and after each step of one.
@@ -116,7 +116,7 @@ Status ClearSpaces(const std::string& data_directory, const Spaces& spaces, bool
     std::error_code error;
     fs::remove_all(CloneOf(space), error);
     if (error) {
-      return Failed("remove", CloneOf(space), error);
+      return FileFailed("remove", CloneOf(space), error);
     }
     if (Status removed = everything ? RemoveVersions(space) : Status::Ok(); !removed.ok()) {
       return removed;

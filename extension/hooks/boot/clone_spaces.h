@@ -3,13 +3,19 @@
 // in PATH/pgquorum.clone, and takes its place when the base backup is complete.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "base/status.h"
 
 namespace pgquorum::boot {
+
+// 58030: could not WHAT "PATH".
+Status FileFailed(const char* what, const std::filesystem::path& path,
+                  const std::error_code& error);
 
 // Where each tablespace of the data directory lies, by its oid: also after an interrupted swap.
 using Spaces = std::map<std::string, std::string>;

@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 
+#include "extension/hooks/boot/clone_spaces.h"
 #include "extension/hooks/boot/repair.h"
 #include "extension/identity/files.h"
 #include "extension/identity/identity.h"
@@ -21,11 +22,6 @@ namespace pgquorum::boot {
 namespace {
 
 namespace fs = std::filesystem;
-
-Status Failed(const char* what, const fs::path& path, const std::error_code& error) {
-  return Status::Error(
-      "58030", std::string("could not ") + what + " \"" + path.string() + "\": " + error.message());
-}
 
 const std::set<std::string>& KeptInPlace() {
   static const std::set<std::string> names = [] {
@@ -45,7 +41,7 @@ Status ReplaceLinkedWal(const fs::path& link, const fs::path& fresh) {
   std::error_code error;
   fs::path target = fs::canonical(link, error);
   if (error) {
-    return Failed("follow", link, error);
+    return FileFailed("follow", link, error);
   }
   for (const auto& entry : fs::directory_iterator(target, error)) {
     std::error_code ignored;
@@ -54,7 +50,7 @@ Status ReplaceLinkedWal(const fs::path& link, const fs::path& fresh) {
   for (const auto& entry : fs::directory_iterator(fresh, error)) {
     fs::copy(entry.path(), target / entry.path().filename(), fs::copy_options::recursive, error);
     if (error) {
-      return Failed("copy", entry.path(), error);
+      return FileFailed("copy", entry.path(), error);
     }
   }
   ::sync();
@@ -66,7 +62,7 @@ Status MoveOldAside(const fs::path& data, const fs::path& old) {
   std::error_code error;
   fs::create_directory(old, error);
   if (error) {
-    return Failed("create directory", old, error);
+    return FileFailed("create directory", old, error);
   }
   for (const auto& entry : fs::directory_iterator(data, error)) {
     std::string name = entry.path().filename().string();
@@ -77,16 +73,16 @@ Status MoveOldAside(const fs::path& data, const fs::path& old) {
     std::error_code moved;
     fs::rename(entry.path(), old / name, moved);
     if (moved) {
-      return Failed("move", entry.path(), moved);
+      return FileFailed("move", entry.path(), moved);
     }
   }
-  return error ? Failed("read directory", data, error) : Status::Ok();
+  return error ? FileFailed("read directory", data, error) : Status::Ok();
 }
 
 Status Move(const fs::path& from, const fs::path& to) {
   std::error_code error;
   fs::rename(from, to, error);
-  return error ? Failed("move", from, error) : Status::Ok();
+  return error ? FileFailed("move", from, error) : Status::Ok();
 }
 
 // Exchanges the files of the shared catalogs, the control file last of all: until then the
@@ -107,7 +103,7 @@ Status ReplaceGlobal(const fs::path& fresh, const fs::path& present) {
       }
     }
   }
-  return error ? Failed("read directory", fresh, error)
+  return error ? FileFailed("read directory", fresh, error)
                : Move(fresh / "pg_control", present / "pg_control");
 }
 
@@ -125,7 +121,7 @@ Status MoveNewIn(const fs::path& data, const fs::path& clone) {
       return status;
     }
   }
-  return error ? Failed("read directory", clone, error)
+  return error ? FileFailed("read directory", clone, error)
                : ReplaceGlobal(clone / "global", data / "global");
 }
 
@@ -136,7 +132,7 @@ Status SyncDirectory(const fs::path& path) {
     if (fd >= 0) {
       ::close(fd);
     }
-    return Failed("fsync", path, error);
+    return FileFailed("fsync", path, error);
   }
   ::close(fd);
   return Status::Ok();
