@@ -9,15 +9,15 @@
 namespace pgquorum::identity {
 namespace {
 
-constexpr char kKind[] = "move_state";
-constexpr uint32_t kVersion = 1;
+constexpr char kMoveKind[] = "move_state";
+constexpr uint32_t kMoveVersion = 1;
 constexpr char kCopying[] = "copying";
 constexpr char kCopied[] = "copied";
 
 }  // namespace
 
 std::string MoveOrder::Format() const {
-  TextRecord record(kKind, kVersion);
+  TextRecord record(kMoveKind, kMoveVersion);
   record.SetHex("cluster_id", cluster_id);
   record.SetNumber("raft_node_id", raft_node_id);
   record.Set("from", from);
@@ -28,7 +28,7 @@ std::string MoveOrder::Format() const {
 }
 
 Result<MoveOrder> MoveOrder::Parse(std::string_view text) {
-  Result<TextRecord> record = TextRecord::Parse(text, kKind, kVersion);
+  Result<TextRecord> record = TextRecord::Parse(text, kMoveKind, kMoveVersion);
   if (!record.ok()) {
     return record.status();
   }
