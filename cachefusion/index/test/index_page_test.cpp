@@ -3,43 +3,20 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <fstream>
-#include <sstream>
 
+#include "base/test/golden.h"
 #include "base/random.h"
 #include "cachefusion/index/page_copy.h"
 
 namespace pgquorum::fusion {
 namespace {
 
-// The files in testdata hold the format still: see cachefusion/storage/test/format_test.cpp.
 std::string Golden(const std::string& name) {
-  std::ifstream file(PGQUORUM_SOURCE_DIR "/cachefusion/index/testdata/" + name);
-  EXPECT_TRUE(file.good()) << name;
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
+  return GoldenFile("cachefusion/index/testdata/" + name);
 }
 
-// Sixteen bytes a line with their offset; lines of zeros are left out.
 std::string Hex(const char* page) {
-  std::string text;
-  for (std::size_t at = 0; at < kPageBytes; at += 16) {
-    std::string_view line(page + at, 16);
-    if (line.find_first_not_of('\0') == std::string_view::npos) {
-      continue;
-    }
-    char number[8];
-    snprintf(number, sizeof(number), "%04zx:", at);
-    text += number;
-    for (char byte : line) {
-      char two[4];
-      snprintf(two, sizeof(two), " %02x", static_cast<unsigned char>(byte));
-      text += two;
-    }
-    text += "\n";
-  }
-  return text;
+  return HexLines({page, kPageBytes});
 }
 
 PageCopy Sample(uint32_t level) {

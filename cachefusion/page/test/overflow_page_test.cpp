@@ -3,11 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <string>
 #include <vector>
 
+#include "base/test/golden.h"
 #include "cachefusion/page/table_page.h"
 
 namespace pgquorum::fusion {
@@ -29,33 +28,12 @@ struct Page {
   std::vector<char> bytes;
 };
 
-// The files in testdata hold the format still. When one of these fails, either the change is a
-// mistake, or it needs a new version number and code that reads the old one.
 std::string Golden(const std::string& name) {
-  std::ifstream file(std::string(PGQUORUM_SOURCE_DIR) + "/cachefusion/page/testdata/" + name);
-  EXPECT_TRUE(file.good()) << name;
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
+  return GoldenFile("cachefusion/page/testdata/" + name);
 }
 
-// Lines of sixteen bytes that are not all zero, with their offsets.
 std::string Hex(const std::vector<char>& bytes) {
-  std::string text;
-  for (std::size_t line = 0; line < bytes.size(); line += 16) {
-    if (std::string(16, '\0') == std::string(bytes.data() + line, 16)) {
-      continue;
-    }
-    char number[24];
-    snprintf(number, sizeof(number), "%04zx:", line);
-    text += number;
-    for (std::size_t i = line; i < line + 16; ++i) {
-      snprintf(number, sizeof(number), " %02x", static_cast<unsigned char>(bytes[i]));
-      text += number;
-    }
-    text += "\n";
-  }
-  return text;
+  return HexLines({bytes.data(), bytes.size()});
 }
 
 void MakeOverflow(Page& page) {

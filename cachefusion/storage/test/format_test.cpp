@@ -3,9 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <fstream>
-#include <sstream>
 
+#include "base/test/golden.h"
 #include "base/crc32c.h"
 #include "base/random.h"
 #include "base/storage/errors.h"
@@ -14,14 +13,8 @@
 namespace pgquorum::fusion {
 namespace {
 
-// The files in testdata hold the format still. When one of these fails, either the change is a
-// mistake, or it needs a new version number and code that reads the old one.
 std::string Golden(const std::string& name) {
-  std::ifstream file(std::string(PGQUORUM_SOURCE_DIR) + "/cachefusion/storage/testdata/" + name);
-  EXPECT_TRUE(file.good()) << name;
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
+  return GoldenFile("cachefusion/storage/testdata/" + name);
 }
 
 std::string Hex(std::string_view bytes) {

@@ -3,10 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <fstream>
-#include <sstream>
-
+#include "base/test/golden.h"
 #include "raftlog/storage/errors.h"
 
 #include "base/pure.h"
@@ -51,16 +48,7 @@ std::string GoldenBytes() {
 }
 
 TEST(LogFormat, MatchesTheGoldenFile) {
-  std::string path = std::string(PGQUORUM_SOURCE_DIR) + "/raftlog/storage/testdata/segment_v1.bin";
-  if (std::getenv("RAFT_REWRITE_GOLDEN") != nullptr) {
-    std::ofstream(path, std::ios::binary) << GoldenBytes();
-  }
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream golden;
-  golden << file.rdbuf();
-  ASSERT_FALSE(golden.str().empty());
-  EXPECT_TRUE(golden.str() == GoldenBytes())
-      << "the format has changed: it needs a new version, and readers for both";
+  ExpectGolden("raftlog/storage/testdata/segment_v1.bin", GoldenBytes(), "RAFT_REWRITE_GOLDEN");
 }
 
 TEST(LogFormat, ReadsBackWhatItWrote) {

@@ -3,12 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <fstream>
-#include <sstream>
-
+#include "base/test/golden.h"
 #include "base/storage/errors.h"
-#include "base/storage/file.h"
 
 #include "base/pure.h"
 
@@ -40,17 +36,8 @@ std::string GoldenBytes() {
 }
 
 TEST(SpoolFormat, MatchesTheGoldenFile) {
-  std::string path =
-      JoinPath(PGQUORUM_SOURCE_DIR, "bgworkers/replication/spool/testdata/segment_v1.bin");
-  if (std::getenv("SPOOL_REWRITE_GOLDEN") != nullptr) {
-    std::ofstream(path, std::ios::binary) << GoldenBytes();
-  }
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream golden;
-  golden << file.rdbuf();
-  ASSERT_FALSE(golden.str().empty());
-  EXPECT_TRUE(golden.str() == GoldenBytes())
-      << "the format has changed: it needs a new version, and readers for both";
+  ExpectGolden("bgworkers/replication/spool/testdata/segment_v1.bin", GoldenBytes(),
+               "SPOOL_REWRITE_GOLDEN");
 }
 
 TEST(SpoolFormat, ReadsBackWhatItWrote) {
