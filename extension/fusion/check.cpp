@@ -208,15 +208,7 @@ void CheckTables(const Problems& problems) {
 void CheckSegments(const Problems& problems, bool remove) {
   Engine& engine = Use();
   LockSegments(ExclusiveLock);
-  auto* found = NewIn<std::vector<uint64_t>>(CurrentMemoryContext);
-  pg::Boundary([&]() -> Status {
-    Result<std::vector<uint64_t>> all = engine.storage.segments().List();
-    if (all.ok()) {
-      *found = std::move(all).value();
-    }
-    return all.status();
-  });
-  for (uint64_t segment : *found) {
+  for (uint64_t segment : AllSegments(engine)) {
     auto number = static_cast<Oid>(segment);
     if (segment >> 32 != MyDatabaseId ||
         OidIsValid(RelidByRelfilenode(MyDatabaseTableSpace, number))) {

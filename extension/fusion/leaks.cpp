@@ -15,7 +15,7 @@ extern "C" {
 #include "utils/syscache.h"
 }
 
-#include "extension/fusion/owned.h"
+#include "extension/fusion/segments.h"
 #include "extension/pg/boundary.h"
 
 namespace pgquorum::fusion::server {
@@ -66,15 +66,7 @@ void Tell(void*, const char*, const char* problem) {
 // Nobody can make segments of a database that pg_database does not show.
 void RemoveOfDroppedDatabases() {
   Engine& engine = Use();
-  auto* found = NewIn<std::vector<uint64_t>>(CurrentMemoryContext);
-  pg::Boundary([&]() -> Status {
-    Result<std::vector<uint64_t>> all = engine.storage.segments().List();
-    if (all.ok()) {
-      *found = std::move(all).value();
-    }
-    return all.status();
-  });
-  for (uint64_t segment : *found) {
+  for (uint64_t segment : AllSegments(engine)) {
     auto database = static_cast<Oid>(segment >> 32);
     if (!OidIsValid(database) || SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database))) {
       continue;

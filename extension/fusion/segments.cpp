@@ -14,6 +14,7 @@ extern "C" {
 #include "utils/relfilenodemap.h"
 }
 
+#include "extension/fusion/owned.h"
 #include "extension/pg/boundary.h"
 
 namespace pgquorum::fusion::server {
@@ -93,6 +94,18 @@ void LockSegments(int mode) {
   LOCKTAG tag;
   SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, kSegmentsClass);
   LockAcquire(&tag, mode, false, false);
+}
+
+const std::vector<uint64_t>& AllSegments(Engine& engine) {
+  auto* found = NewIn<std::vector<uint64_t>>(CurrentMemoryContext);
+  pg::Boundary([&]() -> Status {
+    Result<std::vector<uint64_t>> all = engine.storage.segments().List();
+    if (all.ok()) {
+      *found = std::move(all).value();
+    }
+    return all.status();
+  });
+  return *found;
 }
 
 void MakeTableSegment(uint64_t segment) {

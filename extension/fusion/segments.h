@@ -8,6 +8,8 @@
 // Include after extension/fusion/engine.h.
 #pragma once
 
+#include <vector>
+
 #include "extension/fusion/engine.h"
 
 extern "C" {
@@ -20,6 +22,8 @@ namespace pgquorum::fusion::server {
 // To the end of the transaction: shared by who makes or drops segments, exclusively by who compares
 // them with the catalogs.
 void LockSegments(int mode);
+// Of all databases; in the current memory context.
+const std::vector<uint64_t>& AllSegments(Engine& engine);
 void MakeTableSegment(uint64_t segment);
 // An index's, to be filled by its build: what lies there already is of an earlier build in this
 // transaction, or of a crash. `index`: the relation.
